@@ -1,0 +1,1 @@
+"""The mathematics: advantages, objectives, update rules, orders, and the learner that runs them."""

@@ -1,0 +1,241 @@
+"""PolicyLearner: one update round of any ``UpdateRule``. The difference between the algorithms is the rule alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from a2po.algorithms import advantages as estimators
+from a2po.algorithms import objectives, ordering
+from a2po.algorithms.batch import Batch, Rows, minibatches, passes, pick
+from a2po.algorithms.update_rules import UpdateRule
+from a2po.config import UpdateConfig
+from a2po.networks.stack import AdamSettings
+from a2po.networks.team_policy import TeamPolicy
+from a2po.streams import generator
+
+CPU_ROWS = 1024
+"""On a CPU a minibatch goes through the networks in parts of this many samples, so that activations stay in the cache."""
+
+
+@dataclass
+class UpdateReport:
+    """What one round did. ``per_agent`` holds means over all minibatches, [N] each."""
+
+    order: list[int] = field(default_factory=list)
+    clips: list[float] = field(default_factory=list)
+    scores: list[list[float]] = field(default_factory=list)
+    per_agent: dict[str, list[float]] = field(default_factory=dict)
+
+
+class PolicyLearner:
+    """Updates the agents of a team, all at once or one after another.
+
+    Args:
+        team: the networks to train.
+        rule: who is updated when, and with which advantage, weight and clip range.
+        settings: epochs, minibatches, step sizes.
+        seed: separate streams for the order and for each agent's minibatches.
+    """
+
+    def __init__(self, team: TeamPolicy, rule: UpdateRule, settings: UpdateConfig, *, seed: int) -> None:
+        self.team, self.rule, self.settings = team, rule, settings
+        self.num_agents = team.spec.num_agents
+        self.order = settings.order or rule.order
+        self.adam = AdamSettings(settings.adam_epsilon, settings.max_grad_norm)
+        self.order_stream = generator(seed, "update order")
+        self.minibatch_streams = [generator(seed, "minibatches", agent) for agent in range(self.num_agents)]
+
+    def update(self, batch: Batch, *, learning_rate_scale: float = 1.0) -> UpdateReport:
+        """Improve the team on one batch, then return what happened.
+
+        Position k of the order sees the ratios of the agents before it: ρ = ∏_{j before k} π̂ʲ/πʲ.
+        """
+        report, metrics = UpdateReport(), _Metrics(self.num_agents, self.team.device)
+        log_rho = torch.zeros_like(batch.old_log_probs[0])  # [M], log ρ
+        advantages = self._advantages(batch, None)
+        self.team.value_norm.update(*self._valid_returns(batch, advantages))
+        remaining = list(range(self.num_agents))
+        num_positions = self.num_agents if self.order else 1
+        for position in range(num_positions):
+            if position > 0 and self.rule.correct_advantage:
+                advantages = self._advantages(batch, log_rho)
+            agents = self._next_agents(position, batch, advantages, remaining, report)
+            clip = self._clip(position, num_positions)
+            self._train(agents, batch, advantages, log_rho, clip, learning_rate_scale, metrics)
+            report.clips.append(clip)
+            remaining = [agent for agent in remaining if not agents.start <= agent < agents.stop]
+            if remaining:
+                log_rho = log_rho + self._log_ratios(agents, batch).sum(0)
+        report.per_agent = metrics.means()
+        return report
+
+    def _advantages(self, batch: Batch, log_rho: Tensor | None) -> Tensor:
+        """[T, B, N]: plain GAE before anybody moved, else corrected for what the preceding agents changed."""
+        discount, trace_decay = self.settings.discount, self.settings.trace_decay
+        data = (batch.rewards, batch.values, batch.next_values, batch.terminated, batch.truncated)
+        if log_rho is None:
+            return estimators.gae(*data, discount=discount, trace_decay=trace_decay)
+        ratios = log_rho.exp().view(batch.rewards.shape[:2]).unsqueeze(-1).expand_as(batch.rewards)
+        return estimators.preopc(*data, ratios, discount=discount, trace_decay=trace_decay, trace=self.settings.trace)
+
+    def _next_agents(self, position: int, batch: Batch, advantages: Tensor, remaining: list[int], report: UpdateReport) -> slice:
+        """The agents to update now: all of them, or the next one in the order."""
+        if not self.order:
+            report.order = remaining
+            return slice(0, self.num_agents)
+        if position == 0 or self.settings.rescore == "per_agent":
+            report.scores.append(ordering.advantage_scores(advantages.flatten(0, 1), batch.mask.T).tolist())
+        uniform = None
+        if ordering.is_random(self.order, position):
+            uniform = float(torch.rand((), generator=self.order_stream, dtype=torch.float64))
+        agent = ordering.next_agent(self.order, position, report.scores[-1], remaining, uniform)
+        report.order.append(agent)
+        return slice(agent, agent + 1)
+
+    def _clip(self, position: int, num_positions: int) -> float:
+        if not self.rule.adaptive_clip:
+            return self.settings.clip
+        return ordering.adaptive_clip(self.settings.clip, position + 1, num_positions, self.settings.clip_coefficient)
+
+    def _train(
+        self, agents: slice, batch: Batch, advantages: Tensor, log_rho: Tensor, clip: float, rate_scale: float, metrics: _Metrics
+    ) -> None:
+        """All epochs of the actors in ``agents`` and of their critics."""
+        team, settings = self.team, self.settings
+        critics = agents if team.num_critics > 1 else slice(0, 1)
+        targets = self._targets(batch, advantages, agents)
+        normalised = torch.stack(
+            [estimators.normalise(own, mask) for own, mask in zip(batch.agent_major(advantages)[agents], batch.mask[agents], strict=True)]
+        )
+        rho = log_rho.exp()
+        actor, critic = team.actor(agents.start, agents.stop), team.critic(critics.start, critics.stop)
+        leaves = [*(actor.weights[name] for name in team.actors.shapes), *(critic.weights[name] for name in team.critics.shapes)]
+        split = len(team.actors.shapes)
+        stream = self.minibatch_streams[agents.start]
+        max_rows = CPU_ROWS if team.device.type == "cpu" else batch.num_samples
+        for _ in range(settings.num_epochs):
+            for minibatch in minibatches(batch.num_samples, settings.num_minibatches, stream, team.device):
+                weights = _weights(batch.mask[agents], minibatch), _weights(batch.value_mask[None], minibatch)
+                gradients: list[Tensor] = []
+                for rows in passes(minibatch, max_rows):
+                    policy_loss = self._policy_loss(agents, batch, normalised, rho, clip, rows, weights[0], metrics)
+                    value_loss = self._value_loss(critics, batch, targets, rows, weights[1])
+                    part = torch.autograd.grad(policy_loss + value_loss.sum(), leaves)
+                    gradients = [total + own for total, own in zip(gradients, part, strict=True)] if gradients else list(part)
+                    metrics.add(agents, value_loss=value_loss.detach())
+                actor_norm = team.actors.adam_step(agents, gradients[:split], settings.actor_learning_rate * rate_scale, self.adam)
+                critic_norm = team.critics.adam_step(critics, gradients[split:], settings.critic_learning_rate * rate_scale, self.adam)
+                metrics.add(agents, actor_grad_norm=actor_norm, critic_grad_norm=critic_norm)
+                metrics.minibatch_done(agents)
+
+    def _policy_loss(
+        self, agents: slice, batch: Batch, advantages: Tensor, rho: Tensor, clip: float, rows: Rows, weights: Tensor, metrics: _Metrics
+    ) -> Tensor:
+        """Negative surrogate and entropy bonus, summed over the agents; each is a mean over the agent's active samples."""
+        actor = self.team.actor(agents.start, agents.stop)
+        action_mask = None if batch.action_mask is None else pick(batch.action_mask, agents, rows)
+        parameters, _ = actor(pick(batch.obs, agents, rows), action_mask, self.team.no_state)
+        distribution = actor.distribution(parameters)
+        weight = pick(batch.mask, agents, rows) * weights
+        log_ratio = distribution.log_prob(pick(batch.samples, agents, rows)) - pick(batch.old_log_probs, agents, rows)
+        ratio = log_ratio.exp()
+        others = pick(rho.expand_as(batch.mask), agents, rows)
+        surrogate = objectives.surrogate(self.rule, ratio, others, pick(advantages, slice(None), rows), clip=clip)
+        loss = -(surrogate * weight).sum()
+        entropy = None
+        if self.settings.entropy_coefficient:
+            entropy = (distribution.entropy() * weight).sum(1)
+            loss = loss - self.settings.entropy_coefficient * entropy.sum()
+        metrics.add_policy(agents, surrogate.detach(), ratio.detach(), log_ratio.detach(), weight, clip, entropy)
+        return loss
+
+    def _value_loss(self, critics: slice, batch: Batch, targets: Tensor, rows: Rows, weights: Tensor) -> Tensor:
+        """[c] mean value loss of each critic over the valid samples."""
+        critic = self.team.critic(critics.start, critics.stop)
+        values = critic(pick(batch.state, critics, rows) if batch.state.dim() == 3 else pick(batch.state[None], slice(None), rows)[0])
+        weight = pick(batch.value_mask[None], slice(None), rows) * weights
+        old, target = pick(batch.old_values, critics, rows), pick(targets, slice(None), rows)
+        clip = self.settings.clip if self.settings.clip_value else None
+        losses = objectives.value_loss(values, old, target, clip=clip, huber_delta=self.settings.huber_delta or None)
+        return (losses * weight).sum(1)
+
+    def _valid_returns(self, batch: Batch, advantages: Tensor) -> tuple[Tensor, Tensor]:
+        """[M, C] returns and the mask of the valid ones, for the value normaliser."""
+        returns = batch.agent_major(advantages + batch.values).T
+        returns = returns if self.team.num_critics > 1 else returns.mean(1, keepdim=True)
+        return returns, batch.value_mask.unsqueeze(-1).expand_as(returns)
+
+    def _targets(self, batch: Batch, advantages: Tensor, agents: slice) -> Tensor:
+        """[c, M] normalised returns for the agents' critics; for a team's one critic the mean over the agents."""
+        returns = batch.agent_major(advantages + batch.values)
+        if self.team.num_critics > 1:
+            return self.team.normalise_returns(returns)[agents]
+        return self.team.normalise_returns(returns[agents].mean(0, keepdim=True))
+
+    @torch.no_grad()
+    def _log_ratios(self, agents: slice, batch: Batch) -> Tensor:
+        """[n, M] log π̂/π of agents that have just been updated, over the whole batch; 0 where they were not alive."""
+        actor = self.team.actor(agents.start, agents.stop)
+        action_mask = None if batch.action_mask is None else batch.action_mask[agents]
+        parameters, _ = actor(batch.obs[agents], action_mask, self.team.no_state)
+        new = actor.distribution(parameters).log_prob(batch.samples[agents])
+        return (new - batch.old_log_probs[agents]) * batch.mask[agents]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The random streams. Weights and optimisers belong to the team."""
+        streams = {f"minibatches.{agent}": stream.get_state() for agent, stream in enumerate(self.minibatch_streams)}
+        return {"order": self.order_stream.get_state(), **streams}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on with saved random streams."""
+        self.order_stream.set_state(state["order"])
+        for agent, stream in enumerate(self.minibatch_streams):
+            stream.set_state(state[f"minibatches.{agent}"])
+
+
+def _weights(mask: Tensor, rows: Rows) -> Tensor:
+    """[n, 1] one over the number of samples that count: their weight in the mean. A guard where none counts."""
+    return 1.0 / pick(mask, slice(None), rows).sum(1, keepdim=True).clamp(min=1.0)
+
+
+class _Metrics:
+    """Sums per agent over the minibatches of a round, kept on the device until the round ends."""
+
+    def __init__(self, num_agents: int, device: torch.device) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts = [0] * num_agents
+        self._zeros = torch.zeros(num_agents, device=device)
+
+    def add(self, agents: slice, **values: Tensor) -> None:
+        """Add one value per agent ([n], or [1] of a critic that all share)."""
+        for name, value in values.items():
+            self.sums.setdefault(name, self._zeros.clone())[agents] += value
+
+    def minibatch_done(self, agents: slice) -> None:
+        """Count one minibatch of these agents."""
+        for agent in range(agents.start, agents.stop):
+            self.counts[agent] += 1
+
+    @torch.no_grad()
+    def add_policy(
+        self, agents: slice, surrogate: Tensor, ratio: Tensor, log_ratio: Tensor, weight: Tensor, clip: float, entropy: Tensor | None
+    ) -> None:
+        """Diagnostics of one minibatch: KL(π‖π̂) ≈ E[r - 1 - log r], the share of clipped ratios and the objective."""
+        clipped = ((ratio - 1.0).abs() > clip).float()
+        self.add(
+            agents,
+            objective=(surrogate * weight).sum(1),
+            kl=((ratio - 1.0 - log_ratio) * weight).sum(1),
+            clip_fraction=(clipped * weight).sum(1),
+        )
+        if entropy is not None:
+            self.add(agents, entropy=entropy.detach())
+
+    def means(self) -> dict[str, list[float]]:
+        """Name -> mean over the minibatches, per agent."""
+        return {
+            name: [own / max(count, 1) for own, count in zip(sums.tolist(), self.counts, strict=True)] for name, sums in self.sums.items()
+        }

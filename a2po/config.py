@@ -1,0 +1,259 @@
+"""Typed configuration: frozen models, presets as TOML, ``--set section.key=value``, every problem reported at once."""
+
+from __future__ import annotations
+
+import json
+import string
+import tomllib
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from a2po.errors import ConfigError, did_you_mean
+
+DEFAULT_TASK = "mamujoco/HalfCheetah-2x3"
+DEFAULT_PRESET = "fast"
+
+Order = Literal["cyclic", "random", "greedy", "semi_greedy", "semi_greedy_random_first", "reverse_greedy", "reverse_semi_greedy"]
+"""Strategies of ``a2po.algorithms.ordering``."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class EnvConfig(_Section):
+    """How the task is run."""
+
+    num_envs: int = Field(64, ge=1, description="Copies that step together. More copies: faster sampling, older data per update.")
+    num_threads: int | None = Field(None, ge=1, description="Simulator threads; by default one per core.")
+    options: dict[str, Any] = Field(default_factory=dict, description="The task family's own options.")
+
+
+class NetworkConfig(_Section):
+    """The actors and critics."""
+
+    hidden_sizes: tuple[PositiveInt, ...] = Field((64, 64), min_length=1, description="Width of each hidden layer.")
+    activation: Literal["tanh", "relu"] = Field("tanh", description="Non-linearity of the hidden layers.")
+    layer_norm: bool = Field(False, description="LayerNorm on the input and after every hidden layer.")
+    normalise_observations: bool = Field(True, description="Running mean and variance of observations, frozen per update round.")
+    normalise_values: bool = Field(True, description="Critics predict returns in units of their running mean and variance.")
+    critics: Literal["per_agent", "one"] = Field("per_agent", description="A critic for every agent, or one for the team.")
+    head_gain: float = Field(0.01, gt=0, description="Scale of the initial policy head: small starts near-uniform.")
+    log_std_init: float = Field(-0.5, description="Initial log standard deviation of continuous actions.")
+
+
+class UpdateConfig(_Section):
+    """One update round: how much data, how many passes, how far the policy may move."""
+
+    rollout_length: int = Field(64, ge=1, description="Steps per copy between updates.")
+    num_epochs: int = Field(6, ge=1, description="Passes over the data per agent. More: faster learning, more risk. Usual 5 to 15.")
+    num_minibatches: int = Field(4, ge=1, description="Minibatches per pass. Usual 1 to 4.")
+    actor_learning_rate: float = Field(3e-4, gt=0, description="Adam step size of the actors. Usual 1e-4 to 1e-3.")
+    critic_learning_rate: float = Field(1e-3, gt=0, description="Adam step size of the critics.")
+    learning_rate_schedule: Literal["constant", "linear"] = Field("constant", description="linear: down to zero at the last step.")
+    adam_epsilon: float = Field(1e-5, gt=0, description="Adam's denominator offset.")
+    max_grad_norm: float = Field(10.0, gt=0, description="Global gradient norm of each network is clipped to this.")
+    discount: float = Field(0.99, ge=0, le=1, description="Weight of the next step's value (gamma).")
+    trace_decay: float = Field(0.95, ge=0, le=1, description="Weight of longer returns in the advantage (lambda).")
+    clip: float = Field(0.2, gt=0, lt=1, description="How far a probability ratio may move from 1.")
+    clip_coefficient: float = Field(0.5, gt=0, le=1, description="Share of the clip range that the first agent in the order gets.")
+    trace: Literal["paper", "squared", "cumulative"] = Field("paper", description="Form of the PreOPC trace; paper is the equation.")
+    order: Order | None = Field(None, description="Order of updates; by default the algorithm's own.")
+    rescore: Literal["per_agent", "once"] = Field("per_agent", description="When the greedy order looks at the advantages again.")
+    entropy_coefficient: float = Field(0.0, ge=0, description="Reward for a random policy. 0 for continuous control, 0.01 for battles.")
+    clip_value: bool = Field(True, description="Clip the change of the value prediction like the policy's.")
+    num_threads: int = Field(1, ge=1, description="CPU threads of the update. More help wide networks on large minibatches only.")
+    huber_delta: float = Field(10.0, ge=0, description="Value errors beyond this count linearly; 0 for the plain square.")
+
+
+class RunConfig(_Section):
+    """How long, and what is kept."""
+
+    total_steps: int = Field(1_000_000, ge=1, description="Environment steps over all copies.")
+    evaluate_every: int = Field(100_000, ge=0, description="Steps between greedy evaluations; 0 for none.")
+    evaluation_episodes: int = Field(10, ge=1, description="Episodes of one evaluation.")
+    checkpoint_every: int = Field(100_000, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: int = Field(3, ge=2, description="Newest checkpoints that are kept; the best is kept besides.")
+
+
+class TrainConfig(_Section):
+    """Everything that a training run depends on."""
+
+    task: str = DEFAULT_TASK
+    algorithm: str = "a2po"
+    preset: str = DEFAULT_PRESET
+    seed: int = Field(0, ge=0, lt=2**31)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    env: EnvConfig = EnvConfig()
+    network: NetworkConfig = NetworkConfig()
+    update: UpdateConfig = UpdateConfig()
+    run: RunConfig = RunConfig()
+
+
+BARE_KEY_LETTERS = string.ascii_letters + string.digits + "-_"
+
+
+def preset_names() -> list[str]:
+    """The presets that come with the package."""
+    return sorted(entry.name.removesuffix(".toml") for entry in resources.files("a2po.presets").iterdir() if entry.name.endswith(".toml"))
+
+
+def resolve(
+    *, preset: str = DEFAULT_PRESET, file: Path | None = None, settings: Iterable[str] = (), values: Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """Build the configuration: defaults < preset < file < ``values`` < ``--set`` settings.
+
+    Args:
+        preset: name of a preset, or the path of a TOML file in the same form.
+        file: TOML file with any of the configuration's keys.
+        settings: ``section.key=value`` strings; values are TOML literals, bare words are strings.
+        values: top-level values such as task, algorithm and seed; None means "not given".
+
+    Raises:
+        ConfigError: with every problem at once.
+    """
+    own = _given(file, settings, values or {})
+    preset = str(own.pop("preset", preset))
+    task, algorithm = str(own.get("task", DEFAULT_TASK)), str(own.get("algorithm", TrainConfig().algorithm))
+    return validate(_merge(load_preset(preset, task, algorithm), {**own, "preset": preset}))
+
+
+def override(
+    config: TrainConfig, *, file: Path | None = None, settings: Iterable[str] = (), values: Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """``config`` with some values replaced; the arguments are those of ``resolve``."""
+    return validate(_merge(config.model_dump(), _given(file, settings, values or {})))
+
+
+def _given(file: Path | None, settings: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    own = _merge(_read_toml(file) if file else {}, {key: value for key, value in values.items() if value is not None})
+    for setting in settings:
+        own = _merge(own, parse_setting(setting))
+    return own
+
+
+def validate(values: Mapping[str, Any]) -> TrainConfig:
+    """Check plain values against the models.
+
+    Raises:
+        ConfigError: with every problem, its path, what was given and what is allowed.
+    """
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(detail) for detail in error.errors()]
+        raise ConfigError("\n".join(problems)) from None
+
+
+def load_preset(name: str, task: str, algorithm: str) -> dict[str, Any]:
+    """A preset's values for one task and algorithm: its base sections, then each matching ``[[override]]`` in file order."""
+    if name.endswith(".toml"):
+        data = _read_toml(Path(name))
+    elif name in preset_names():
+        data = tomllib.loads(resources.files("a2po.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+    else:
+        raise ConfigError(f"unknown preset '{name}'{did_you_mean(name, preset_names())} (there are: {', '.join(preset_names())})")
+    data.pop("description", None)
+    values: dict[str, Any] = {}
+    overrides = data.pop("override", [])
+    if not isinstance(overrides, list):
+        raise ConfigError(f"preset '{name}': override must be an array of tables: write [[override]]")
+    for section in [data, *overrides]:
+        tasks, algorithms = (_patterns(name, section, key) for key in ("tasks", "algorithms"))
+        if any(fnmatchcase(task, pattern) for pattern in tasks) and any(fnmatchcase(algorithm, pattern) for pattern in algorithms):
+            values = _merge(values, section)
+    return values
+
+
+def _patterns(preset: str, section: dict[str, Any], key: str) -> list[str]:
+    patterns = section.pop(key, ["*"])
+    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ConfigError(f"preset '{preset}': {key} of an override must be a list of patterns, got {patterns!r}")
+    return patterns
+
+
+def parse_setting(text: str) -> dict[str, Any]:
+    """``"update.clip=0.1"`` -> ``{"update": {"clip": 0.1}}``."""
+    path, separator, literal = text.partition("=")
+    if not separator or not path.strip():
+        raise ConfigError(f"--set {text}: expected section.key=value, for example --set update.clip=0.1")
+    try:
+        value = tomllib.loads(f"value = {literal}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = None if literal.strip() in {"null", "none", "None"} else literal.strip()
+    for key in reversed(path.strip().split(".")):
+        value = {key: value}
+    result: dict[str, Any] = value
+    return result
+
+
+def to_toml(config: TrainConfig) -> str:
+    """The resolved configuration as TOML. Values that are None are left out: TOML has no null, and None is always a default."""
+    lines: list[str] = []
+    sections: list[tuple[str, Mapping[str, Any]]] = [("", config.model_dump(mode="json"))]
+    while sections:
+        name, values = sections.pop(0)
+        tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+        if name:
+            lines.append(f"\n[{name}]")
+        lines += [f"{_key(key)} = {_literal(value)}" for key, value in values.items() if key not in tables and value is not None]
+        sections[:0] = [(f"{name}.{_key(key)}" if name else _key(key), table) for key, table in tables.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _key(key: str) -> str:
+    return key if key and all(letter in BARE_KEY_LETTERS for letter in key) else _literal(key)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's escapes are TOML's but for this one
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_literal(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_literal(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"configuration file '{path}' does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"configuration file '{path}' cannot be read: {error}") from None
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def _problem(detail: Any) -> str:
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] != "extra_forbidden":
+        return f"config: {path}: {detail['msg'].lower()}, got {detail['input']!r}"
+    parents = detail["loc"][:-1]
+    model: Any = TrainConfig
+    for part in parents:
+        model = model.model_fields[part].annotation
+    name = str(detail["loc"][-1])
+    known = list(model.model_fields)
+    hint = did_you_mean(name, known) or did_you_mean_elsewhere(name)
+    return f"config: unknown key '{path}'{hint}" + ("" if hint else f" (known here: {', '.join(known)})")
+
+
+def did_you_mean_elsewhere(name: str) -> str:
+    """A hint for a key that exists in another section."""
+    homes = [section for section, field in TrainConfig.model_fields.items() if name in getattr(field.annotation, "model_fields", {})]
+    return f"; did you mean '{homes[0]}.{name}'?" if homes else ""

@@ -1,0 +1,51 @@
+"""The family ``matrix``: one-step team games whose optimum is known. For tests and first steps; light to import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from a2po.errors import TaskError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+    from a2po.envs.protocol import VectorEnv
+
+# Rows: the first agent's action; columns: the second's. The team reward of one step.
+GAMES: dict[str, tuple[tuple[float, ...], ...]] = {
+    # Source: Claus and Boutilier, "The Dynamics of Reinforcement Learning in Cooperative Multiagent Systems", AAAI 1998.
+    "climbing": ((11.0, -30.0, 0.0), (-30.0, 7.0, 6.0), (0.0, 0.0, 5.0)),
+    "penalty": ((10.0, 0.0, -10.0), (0.0, 2.0, 0.0), (-10.0, 0.0, 10.0)),
+    # The second agent has more actions than the first: the padded one is masked.
+    "uneven": ((1.0, 0.0, 2.0), (0.0, 3.0, 0.0)),
+}
+
+
+def task_names() -> list[str]:
+    """All task names of the family."""
+    return [f"matrix/{game}" for game in GAMES]
+
+
+def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, **options: Any) -> VectorEnv:
+    """Build B copies of one game.
+
+    Args:
+        task: ``matrix/<game>``.
+        num_envs: B.
+        seed: the run's seed.
+        device: where the tensors live.
+        num_threads: not needed.
+        options: ``length``, steps per episode (default 1).
+
+    Raises:
+        TaskError: an option is unknown or wrong.
+    """
+    from a2po.envs.matrix.game import MatrixGame
+
+    length = options.pop("length", 1)
+    if options:
+        name = next(iter(options))
+        raise TaskError(f"{task} has no option '{name}'{did_you_mean(name, ['length'])} (known: length)")
+    if not isinstance(length, int) or isinstance(length, bool) or length < 1:
+        raise TaskError(f"{task}: option 'length' must be a whole number of at least 1, got {length!r}")
+    return MatrixGame(task, GAMES[task.removeprefix("matrix/")], num_envs, length, seed=seed, device=device)

@@ -1,0 +1,58 @@
+"""Play whole episodes by quota: every copy contributes a number of episodes that is fixed beforehand.
+
+Stopping after the first E finished episodes would favour short ones; a quota does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from a2po.envs.protocol import EpisodeRecord, Observations, VectorEnv
+
+Act = Callable[[Observations, Tensor | None], Tensor]
+"""(observations, [B] bool rows whose episode has just begun, or None for all) -> actions in the environment's units."""
+
+MAX_COPIES = 50
+
+
+def copies_for(episodes: int) -> int:
+    """How many copies play a number of episodes: as many as divide it evenly where possible, at most MAX_COPIES."""
+    even = [copies for copies in range(1, min(episodes, MAX_COPIES) + 1) if episodes % copies == 0]
+    return even[-1] if even[-1] * 4 >= min(episodes, MAX_COPIES) else min(episodes, MAX_COPIES)
+
+
+@torch.no_grad()
+def play(
+    env: VectorEnv, act: Act, episodes: int, *, seeds: Sequence[int] | None = None, progress: Callable[[int], None] | None = None
+) -> list[EpisodeRecord]:
+    """Play ``episodes`` valid episodes and return their records, by copy and then in order.
+
+    Copy b plays episodes // B, and one more where b < episodes % B. Episodes that a fault ended stay in the list, are
+    marked invalid and replaced by another one of the same copy. ``seeds`` [B] are those of the first episodes; ``progress``
+    is told the number of valid episodes so far.
+
+    Raises:
+        RuntimeError: more episodes were invalid than valid ones were asked for.
+    """
+    copies = env.num_envs
+    quotas = [episodes // copies + (copy < episodes % copies) for copy in range(copies)]
+    records: list[EpisodeRecord] = []
+    valid = [0] * copies
+    env.drain_episodes()
+    observations, begun = env.reset(seeds), None
+    while any(count < quota for count, quota in zip(valid, quotas, strict=True)):
+        step = env.step(act(observations, begun))
+        observations, begun = step.observations, step.terminated | step.truncated
+        for record in env.drain_episodes():
+            copy = record["copy"]
+            if valid[copy] < quotas[copy]:
+                records.append(record)
+                valid[copy] += not record["invalid"]
+        if len(records) > 2 * episodes:
+            raise RuntimeError(f"{len(records) - sum(valid)} of {len(records)} episodes of {env.spec.task} ended in a fault")
+        if progress:
+            progress(sum(valid))
+    return sorted(records, key=lambda record: int(record["copy"]))

@@ -1,0 +1,105 @@
+"""Multi-layer perceptrons for one agent or a stack of agents: the same function of explicit parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Parameters = Mapping[str, Tensor] | nn.ParameterDict
+ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
+
+
+@dataclass(frozen=True)
+class MlpShape:
+    """Layers of a network. ``input_size`` is the padded width, ``hidden_sizes`` the widths of the hidden layers."""
+
+    input_size: int
+    hidden_sizes: tuple[int, ...]
+    output_size: int
+    activation: str = "tanh"
+    layer_norm: bool = False
+
+    @property
+    def layer_sizes(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of every linear layer."""
+        widths = [self.input_size, *self.hidden_sizes, self.output_size]
+        return list(pairwise(widths))
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of one network's parameters."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer, (inputs, outputs) in enumerate(self.layer_sizes):
+            if self.layer_norm:
+                shapes[f"norm{layer}_scale"] = (inputs,)
+                shapes[f"norm{layer}_shift"] = (inputs,)
+            shapes[f"linear{layer}_weight"] = (inputs, outputs)
+            shapes[f"linear{layer}_bias"] = (outputs,)
+        return shapes
+
+
+@torch.no_grad()
+def initialise(
+    parameters: Mapping[str, Tensor], shape: MlpShape, input_size: int, output_size: int, head_gain: float, generator: torch.Generator
+) -> None:
+    """Fill one network's parameters: orthogonal weights at the real widths, zeros in the padding, zero biases.
+
+    Hidden gains are √2 (relu) or 5/3 (tanh); the head's gain is ``head_gain``.
+    """
+    last = len(shape.layer_sizes) - 1
+    hidden_gain = sqrt(2.0) if shape.activation == "relu" else 5.0 / 3.0
+    for layer, (inputs, outputs) in enumerate(shape.layer_sizes):
+        real_inputs = input_size if layer == 0 else inputs
+        real_outputs = output_size if layer == last else outputs
+        weight = torch.empty(real_outputs, real_inputs)
+        torch.nn.init.orthogonal_(weight, head_gain if layer == last else hidden_gain, generator=generator)
+        parameters[f"linear{layer}_weight"].zero_()[:real_inputs, :real_outputs] = weight.T
+        parameters[f"linear{layer}_bias"].zero_()
+        if shape.layer_norm:
+            parameters[f"norm{layer}_scale"].zero_()[:real_inputs] = 1.0
+            parameters[f"norm{layer}_shift"].zero_()
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``inputs @ weight + bias`` for [M, I] with [I, J] or, stacked, [N, M, I] with [N, I, J]."""
+    if inputs.dim() == 2:
+        return torch.addmm(bias, inputs, weight)
+    return torch.baddbmm(bias.unsqueeze(1), inputs, weight)
+
+
+def normalise_features(inputs: Tensor, real_widths: Tensor | None = None) -> Tensor:
+    """Mean 0 and variance 1 over the features of each row.
+
+    Args:
+        inputs: [M, I] or [N, M, I], zero in the padding.
+        real_widths: [N] float, where networks of a stack have different real widths; else all of I is real.
+    """
+    if real_widths is None:
+        return functional.layer_norm(inputs, inputs.shape[-1:])
+    widths = real_widths[:, None, None]
+    real = torch.arange(inputs.shape[-1], device=inputs.device) < widths
+    centred = torch.where(real, inputs - inputs.sum(-1, keepdim=True) / widths, 0.0)
+    return centred * torch.rsqrt(centred.square().sum(-1, keepdim=True) / widths + 1e-5)
+
+
+def forward(inputs: Tensor, parameters: Parameters, shape: MlpShape, real_widths: Tensor | None = None) -> Tensor:
+    """Outputs [..., M, J] for inputs [..., M, I]: (norm) linear, activation, ..., (norm) linear."""
+    activation = ACTIVATIONS[shape.activation]
+    hidden = inputs
+    for layer in range(len(shape.layer_sizes)):
+        weight, bias = parameters[f"linear{layer}_weight"], parameters[f"linear{layer}_bias"]
+        if shape.layer_norm:
+            # (s·x̂ + c) W + b = x̂ (s·W) + (c W + b): scaling the weights costs less than scaling every sample.
+            scale, shift = parameters[f"norm{layer}_scale"], parameters[f"norm{layer}_shift"]
+            bias = linear(shift.unsqueeze(-2), weight, bias).squeeze(-2)
+            weight = scale.unsqueeze(-1) * weight
+            hidden = normalise_features(hidden, real_widths if layer == 0 else None)
+        hidden = linear(hidden, weight, bias)
+        if layer < len(shape.layer_sizes) - 1:
+            hidden = activation(hidden)
+    return hidden

@@ -1,0 +1,1 @@
+"""Presets: TOML files with the source of every number."""

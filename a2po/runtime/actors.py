@@ -1,0 +1,90 @@
+"""One onnxruntime session per distinct file, on the provider that was asked for and on no other."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from a2po.errors import BundleError, DependencyError, did_you_mean, missing_extra
+from a2po.runtime.bundle import AgentSpec, Bundle
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+PROVIDERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cpu": ("CPUExecutionProvider", {}),
+    # TensorFloat-32 would cost three decimal digits.
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": 0}),
+}
+
+
+class Actors:
+    """The session of one file and the agents that play by it, batched together."""
+
+    def __init__(self, bundle: Bundle, file: str, provider: str) -> None:
+        self.agents = tuple(agent for agent in bundle.agents if agent.file == file)
+        self.session = open_session(bundle.files[file], file, provider)
+        self._check(bundle, file)
+
+    def run(self, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """The named outputs for all rows of all agents."""
+        results: list[np.ndarray] = self.session.run(outputs, feed)
+        return results
+
+    def _check(self, bundle: Bundle, file: str) -> None:
+        """The graph's ports are the manifest's."""
+        ports = {port.name: list(port.shape[1:]) for port in [*self.session.get_inputs(), *self.session.get_outputs()]}
+        for agent in self.agents:
+            if ports != expected_ports(agent):
+                raise BundleError(f"'{bundle.path}': {file} has ports {ports}, agent '{agent.name}' needs {expected_ports(agent)}")
+
+
+def expected_ports(agent: AgentSpec) -> dict[str, list[int]]:
+    """Name -> shape behind the batch axis, of the inputs and outputs of an agent's graph."""
+    actions, state = [agent.action_size], [agent.num_layers, agent.hidden_size]
+    ports = {"obs": [agent.obs_size], "action": [] if agent.discrete else actions}
+    ports.update({"action_mask": actions, "logits": actions} if agent.discrete else {"mean": actions, "log_std": actions})
+    if agent.num_layers:
+        ports.update(state_in=state, state_out=state)
+    return ports
+
+
+def open_session(content: bytes, file: str, provider: str) -> onnxruntime.InferenceSession:
+    """A session with one thread and an explicit provider.
+
+    Raises:
+        DependencyError: onnxruntime is missing or lacks the provider; it would otherwise fall back to the CPU in silence.
+        BundleError: the file is not a model that this onnxruntime can run.
+    """
+    if provider not in PROVIDERS:
+        raise DependencyError(f"unknown provider '{provider}'{did_you_mean(provider, PROVIDERS)} (there are: {', '.join(PROVIDERS)})")
+    if find_spec("onnxruntime") is None:
+        raise missing_extra("onnxruntime", "gpu" if provider == "cuda" else "cpu", "playing a bundle")
+    import onnxruntime
+
+    name, settings = PROVIDERS[provider]
+    available = onnxruntime.get_available_providers()
+    if name not in available:
+        raise DependencyError(
+            f"provider '{provider}' was asked for, but this onnxruntime has {', '.join(available)} only: "
+            'pip uninstall onnxruntime, then pip install "a2po[gpu]"'
+        )
+    if provider == "cuda" and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3  # errors only
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=[(name, settings)])
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class of their own
+        raise BundleError(f"{file} cannot be loaded by onnxruntime {onnxruntime.__version__}: {error}") from None
+    if session.get_providers()[0] != name:
+        raise DependencyError(
+            f"provider '{provider}' was asked for, but onnxruntime fell back to {session.get_providers()[0]}: "
+            "its CUDA libraries do not load or do not match this machine's driver"
+        )
+    return session

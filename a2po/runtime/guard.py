@@ -1,0 +1,89 @@
+"""The input guard: what an actor was not trained on is an error with a name, never a confident action.
+
+onnxruntime's message about a wrong shape names no agent, and several of its kernels turn NaN into ordinary numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from a2po.errors import ObservationError
+from a2po.runtime.bundle import AgentSpec
+
+
+def float_array(value: Any, what: str) -> np.ndarray:
+    """``value`` as float32.
+
+    Raises:
+        ObservationError: it is not an array of floats.
+    """
+    array = _array(value, what)
+    if array.dtype.kind != "f":
+        raise ObservationError(f"{what}: expected floats, got {array.dtype}; convert with .astype(numpy.float32)")
+    with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite and is named below
+        return array.astype(np.float32, copy=False)
+
+
+def mask_array(value: Any, what: str) -> np.ndarray:
+    """``value`` as bool.
+
+    Raises:
+        ObservationError: it is not an array of bools or of zeros and ones.
+    """
+    array = _array(value, what)
+    if array.dtype.kind == "b":
+        return array
+    if array.dtype.kind not in "iuf" or not bool(np.isin(array, (0, 1)).all()):
+        raise ObservationError(f"{what}: expected bools (or zeros and ones), got {array.dtype}")
+    mask: np.ndarray = array != 0
+    return mask
+
+
+def check_shape(array: np.ndarray, shapes: Sequence[tuple[int, ...]], what: str) -> None:
+    """The array has one of the shapes, behind a batch axis or without.
+
+    Raises:
+        ObservationError: it has not.
+    """
+    for shape in shapes:
+        if array.shape == shape or (array.ndim == len(shape) + 1 and array.shape[1:] == shape):
+            return
+    expected = " or ".join(f"{list(shape)} or [batch, {', '.join(map(str, shape))}]" for shape in shapes)
+    raise ObservationError(f"{what}: expected shape {expected}, got {list(array.shape)}")
+
+
+def check_finite(agent: AgentSpec, obs: np.ndarray) -> None:
+    """No NaN and no infinity in one agent's observations [B, O].
+
+    Raises:
+        ObservationError: naming the agent, the feature and the row.
+    """
+    if bool(np.isfinite(obs).all()):
+        return
+    row, index = (int(found) for found in np.argwhere(~np.isfinite(obs))[0])
+    others = int((~np.isfinite(obs)).sum()) - 1
+    more = f" (and {others} more)" if others else ""
+    raise ObservationError(
+        f"agent '{agent.name}': feature '{agent.features[index]}' (index {index}) is {obs[row, index]} in row {row}{more}"
+    )
+
+
+def check_legal(agent: AgentSpec, action_mask: np.ndarray) -> None:
+    """At least one legal action in every row of one agent's mask [B, A].
+
+    Raises:
+        ObservationError: naming the agent and the row.
+    """
+    legal = action_mask.any(axis=-1)
+    if not bool(legal.all()):
+        raise ObservationError(f"agent '{agent.name}': the action mask of row {int(np.argmin(legal))} allows no action")
+
+
+def _array(value: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ObservationError(f"{what}: not an array ({error})") from None

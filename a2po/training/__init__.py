@@ -1,0 +1,1 @@
+"""The training loop: rollout, buffer, updates, checkpoints, metrics, view."""

@@ -1,0 +1,75 @@
+"""One preallocated buffer on the training device. The environment writes its observations straight into the slots."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from a2po.envs.protocol import Observations, Step, TaskSpec
+from a2po.networks.team_policy import TeamActions
+
+
+class RolloutBuffer:
+    """T steps of B copies. Letters as in ``a2po.envs.protocol``; observation tensors hold one slot more for the successor."""
+
+    def __init__(self, spec: TaskSpec, length: int, num_envs: int, device: torch.device) -> None:
+        agents, rows = spec.num_agents, (length, num_envs)
+        state_shape = (agents, spec.state_size) if spec.state_per_agent else (spec.state_size,)
+        reward_shape = (agents,) if spec.reward_per_agent else ()
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        self.length, self.num_envs = length, num_envs
+        self.obs = zeros(length + 1, num_envs, agents, spec.max_obs_size)
+        self.state = zeros(length + 1, num_envs, *state_shape)
+        mask_shape = (length + 1, num_envs, agents, spec.max_action_size)
+        self.action_mask = torch.ones(mask_shape, dtype=torch.bool, device=device) if spec.discrete else None
+        self.alive = torch.ones(length + 1, num_envs, agents, dtype=torch.bool, device=device)
+        self.final_state = zeros(length, num_envs, *state_shape)
+        self.samples = zeros(*rows, agents, dtype=torch.int64) if spec.discrete else zeros(*rows, agents, spec.max_action_size)
+        self.log_probs = zeros(*rows, agents)
+        self.reward = zeros(*rows, *reward_shape)
+        self.terminated, self.truncated, self.invalid = (zeros(*rows, dtype=torch.bool) for _ in range(3))
+        self.slots = [self._slot(t) for t in range(length + 1)]
+
+    def _slot(self, t: int) -> Observations:
+        mask = None if self.action_mask is None else self.action_mask[t]
+        return Observations(self.obs[t], self.state[t], mask, self.alive[t])
+
+    def start(self, observations: Observations) -> None:
+        """Put the first observations into slot 0."""
+        copy_observations(observations, self.slots[0])
+
+    def wrap(self) -> None:
+        """Move the last slot to the first: the next rollout goes on where this one ended."""
+        copy_observations(self.slots[-1], self.slots[0])
+
+    def record(self, t: int, actions: TeamActions, step: Step) -> None:
+        """Store step t. Its successor observations are in slot t + 1 already."""
+        self.samples[t] = actions.samples
+        self.log_probs[t] = actions.log_probs
+        self.reward[t] = step.reward
+        self.terminated[t] = step.terminated
+        self.truncated[t] = step.truncated
+        self.invalid[t] = step.invalid
+        self.final_state[t] = step.final.state
+
+    def valid(self) -> Tensor:
+        """[T, B] False for the steps of episodes that a fault ended."""
+        if not bool(self.invalid.any()):
+            return torch.ones_like(self.invalid)
+        ended = self.terminated | self.truncated
+        dropped = torch.zeros_like(self.invalid)
+        following = torch.zeros_like(self.invalid[0])
+        for t in reversed(range(self.length)):
+            following = self.invalid[t] | (following & ~ended[t])
+            dropped[t] = following
+        return ~dropped
+
+
+def copy_observations(source: Observations, target: Observations) -> None:
+    """Copy every tensor, across devices where needed."""
+    for values, slot in zip(source, target, strict=True):
+        if slot is not None and values is not None:
+            slot.copy_(values, non_blocking=True)

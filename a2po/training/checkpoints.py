@@ -1,0 +1,154 @@
+"""Checkpoints: folders of safetensors and JSON with a manifest of hashes. Never pickle.
+
+A checkpoint is written beside its final place, flushed and renamed, so what has the final name is whole. On loading
+every hash is checked; a damaged checkpoint is skipped and the one before is used, which is said.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from a2po.errors import CheckpointError
+from a2po.files import complete_folder, replace_text, sha256, write_json
+
+FORMAT = 1
+Say = Callable[[str], None]
+
+
+def checkpoint_name(step: int) -> str:
+    """The folder name of a step's checkpoint."""
+    return f"step_{step:012d}"
+
+
+class Checkpoints:
+    """The ``checkpoints`` folder of a run."""
+
+    def __init__(self, folder: Path, keep: int = 3) -> None:
+        self.folder, self.keep = folder, keep
+
+    def save(self, step: int, state: dict[str, Any], *, best: bool = False) -> Path:
+        """Write one checkpoint, point ``latest`` (and ``best``) at it, then forget the oldest.
+
+        Raises:
+            OSError: it could not be written; what was there before is untouched.
+        """
+        path = self.folder / checkpoint_name(step)
+        tensors: dict[str, Tensor] = {}
+        tree = _split(state, "", tensors)
+        with complete_folder(path) as temporary:
+            save_file(tensors, temporary / "tensors.safetensors")
+            write_json(temporary / "state.json", tree)
+            hashes = {name: sha256(temporary / name) for name in ("tensors.safetensors", "state.json")}
+            write_json(temporary / "manifest.json", {"format": FORMAT, "step": step, "sha256": hashes})
+        replace_text(self.folder / "latest", path.name + "\n")
+        if best:
+            replace_text(self.folder / "best", path.name + "\n")
+        self._prune()
+        return path
+
+    def names(self) -> list[str]:
+        """All checkpoints, newest first."""
+        return sorted((path.name for path in self.folder.glob("step_*") if path.is_dir()), reverse=True)
+
+    def pointer(self, name: str) -> str | None:
+        """What ``latest`` or ``best`` points at."""
+        path = self.folder / name
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+
+    def load(self, which: str = "latest", say: Say = print) -> tuple[str, dict[str, Any]]:
+        """Read a checkpoint and its name: ``latest``, ``best``, a step number or a folder name.
+
+        A damaged one is skipped for the newest whole one before it, and ``say`` is told.
+
+        Raises:
+            CheckpointError: there is none, or none is whole.
+        """
+        names = self.names()
+        if not names:
+            raise CheckpointError(f"no checkpoint in '{self.folder}': the run has not saved one yet")
+        wanted = self._resolve(which, names)
+        for name in [name for name in names if name <= wanted]:
+            try:
+                return name, read_checkpoint(self.folder / name)
+            except CheckpointError as error:
+                say(f"checkpoint {name} is damaged ({error}); trying the one before")
+        raise CheckpointError(f"no whole checkpoint up to {wanted} in '{self.folder}'")
+
+    def _resolve(self, which: str, names: list[str]) -> str:
+        if which == "latest":
+            return names[0]
+        name = self.pointer(which) if which == "best" else which
+        if name is not None and name.isdigit():
+            name = checkpoint_name(int(name))
+        if name is None or name not in names:
+            raise CheckpointError(f"no checkpoint '{which}' in '{self.folder}' (there are: latest, best, {', '.join(reversed(names))})")
+        return name
+
+    def _prune(self) -> None:
+        kept = {*self.names()[: self.keep], self.pointer("best")}
+        for name in self.names():
+            if name not in kept:
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in one checkpoint folder.
+
+    Raises:
+        CheckpointError: a file is missing, altered or unreadable, or the format is not ours.
+    """
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise CheckpointError(f"format {manifest['format']}, this a2po reads {FORMAT}")
+        for name, expected in manifest["sha256"].items():
+            actual = sha256(path / name)
+            if actual != expected:
+                raise CheckpointError(f"{name} has SHA-256 {actual[:12]}…, its manifest says {expected[:12]}…")
+        tensors = load_file(path / "tensors.safetensors")
+        tree = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise CheckpointError(f"{type(error).__name__}: {error}") from error
+    state: dict[str, Any] = _join(tree, tensors)
+    return state
+
+
+def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """Replace tensors and arrays by references into ``tensors``; everything else must be plain JSON."""
+    if isinstance(value, dict):
+        return {str(key): _split(item, f"{path}/{key}", tensors) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_split(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().cpu().contiguous().clone()
+        return {"$tensor": path}
+    if isinstance(value, np.ndarray):
+        tensors[path] = torch.from_numpy(np.ascontiguousarray(value)).clone()
+        return {"$array": path}
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a checkpoint cannot hold {type(value).__name__} at '{path}'")
+
+
+def _join(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(tree, list):
+        return [_join(item, tensors) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if set(tree) == {"$tensor"}:
+        return tensors[tree["$tensor"]]
+    if set(tree) == {"$array"}:
+        return tensors[tree["$array"]].numpy()
+    return {key: _join(item, tensors) for key, item in tree.items()}

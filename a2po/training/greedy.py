@@ -1,0 +1,54 @@
+"""Greedy evaluation during training, on episode seeds of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from a2po.config import TrainConfig
+from a2po.envs.episodes import episode_seed
+from a2po.envs.play import play
+from a2po.envs.protocol import Observations, VectorEnv
+from a2po.networks.team_policy import TeamPolicy
+from a2po.streams import stream_seed
+from a2po.training.runs import make_env
+
+
+class TeamActor:
+    """Plays a TeamPolicy and keeps its recurrent state per copy. The noise is None for greedy play."""
+
+    def __init__(self, team: TeamPolicy, num_envs: int, device: torch.device, noise: torch.Generator | None = None) -> None:
+        self.team, self.noise, self.device = team, noise, device
+        self.state = team.initial_state(num_envs)
+
+    def __call__(self, observations: Observations, begun: Tensor | None) -> Tensor:
+        """Actions for all copies."""
+        if begun is not None:
+            self.state[:, begun.to(self.state.device)] = 0.0
+        obs, mask = observations.obs.to(self.team.device), observations.action_mask
+        chosen = self.team.act(obs, None if mask is None else mask.to(self.team.device), self.state, self.noise)
+        self.state = chosen.state_out
+        return chosen.actions.to(self.device)
+
+
+class GreedyEvaluator:
+    """One episode in each of ``run.evaluation_episodes`` copies. The seeds are a fixed hash of (run seed, step, copy)."""
+
+    def __init__(self, config: TrainConfig, team: TeamPolicy) -> None:
+        self.config, self.team = config, team
+        self._seed = stream_seed(config.seed, "evaluation")
+        self._env: VectorEnv | None = None
+
+    def evaluate(self, step: int) -> list[float]:
+        """Returns of the episodes."""
+        episodes = self.config.run.evaluation_episodes
+        if self._env is None:
+            self._env = make_env(self.config, episodes, self._seed)
+        seeds = [episode_seed(self._seed, copy, step) for copy in range(episodes)]
+        actor = TeamActor(self.team, episodes, self._env.device)
+        return [record["return"] for record in play(self._env, actor, episodes, seeds=seeds) if not record["invalid"]]
+
+    def close(self) -> None:
+        """Free the environment."""
+        if self._env is not None:
+            self._env.close()

@@ -1,0 +1,39 @@
+"""``metrics.jsonl``: one JSON object per update and per evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from a2po.files import replace_text
+
+
+class MetricsFile:
+    """Appends rows; on resume forgets those after the checkpoint, so that a curve never runs twice over the same steps."""
+
+    def __init__(self, path: Path, resumed_step: int | None = None) -> None:
+        self.path = path
+        if resumed_step is not None and path.is_file():
+            kept = [line for line, row in _rows(path) if row["step"] <= resumed_step]
+            replace_text(path, "".join(line + "\n" for line in kept))
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All rows of a ``metrics.jsonl``; a line that a crash cut short is left out."""
+    return [row for _, row in _rows(path)] if path.is_file() else []
+
+
+def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append((line, json.loads(line)))
+        except json.JSONDecodeError:
+            continue
+    return rows

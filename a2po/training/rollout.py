@@ -1,0 +1,53 @@
+"""Sampling: one batched forward for all agents and copies, one environment step, into one buffer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from a2po.envs.protocol import VectorEnv
+from a2po.networks.team_policy import TeamPolicy
+from a2po.training.buffer import RolloutBuffer, copy_observations
+
+
+class Sampler:
+    """Plays the team in an environment and fills a buffer, rollout after rollout."""
+
+    def __init__(self, env: VectorEnv, team: TeamPolicy, buffer: RolloutBuffer, noise: torch.Generator) -> None:
+        self.env, self.team, self.buffer, self.noise = env, team, buffer, noise
+        self.recurrent_state: Tensor = team.initial_state(env.num_envs)
+        self._same_device = env.device == team.device
+
+    def start(self) -> None:
+        """Reset every copy."""
+        self.buffer.start(self.env.reset())
+
+    def collect(self) -> None:
+        """Play ``buffer.length`` steps. Slot 0 holds the observations to begin with."""
+        buffer, env = self.buffer, self.env
+        for t in range(buffer.length):
+            now, following = buffer.slots[t], buffer.slots[t + 1]
+            actions = self.team.act(now.obs, now.action_mask, self.recurrent_state, self.noise)
+            step = env.step(actions.actions.to(env.device), out=following if self._same_device else None)
+            if not self._same_device:
+                copy_observations(step.observations, following)
+            buffer.record(t, actions, step)
+            self.recurrent_state = actions.state_out
+
+    def advance(self) -> None:
+        """Make the last successor the next rollout's first observation."""
+        self.buffer.wrap()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The observations to go on from, the recurrent state and the random stream."""
+        now = self.buffer.slots[0]._asdict()
+        held = {f"now.{name}": value for name, value in now.items() if value is not None}
+        return {**held, "recurrent_state": self.recurrent_state, "noise": self.noise.get_state()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from a saved state."""
+        for name, slot in self.buffer.slots[0]._asdict().items():
+            if slot is not None:
+                slot.copy_(state[f"now.{name}"])
+        self.recurrent_state = state["recurrent_state"].to(self.team.device)
+        self.noise.set_state(state["noise"])

@@ -1,0 +1,128 @@
+"""Run folders: where a run keeps its configuration, metrics, checkpoints, bundle and results."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from a2po.config import TrainConfig, to_toml, validate
+from a2po.envs.protocol import VectorEnv
+from a2po.envs.registry import make
+from a2po.errors import CheckpointError, RunError, did_you_mean
+from a2po.files import replace_text, write_json
+from a2po.networks.team_policy import TeamPolicy
+from a2po.provenance import provenance
+from a2po.training.checkpoints import Checkpoints
+
+RUNS = Path("runs")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainedPolicy:
+    """A team as one of a run's checkpoints holds it, on the CPU."""
+
+    run: Path
+    config: TrainConfig
+    team: TeamPolicy
+    step: int
+    checkpoint: str
+    provenance: dict[str, Any]
+
+
+def default_name(config: TrainConfig) -> str:
+    """``HalfCheetah-2x3-a2po-s0-20260131-120000``: what, how, which seed and when."""
+    task = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in config.task.split("/", 1)[-1])
+    return f"{task}-{config.algorithm}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def create_run(folder: Path, config: TrainConfig) -> None:
+    """Make a new run folder with its resolved configuration and provenance.
+
+    Raises:
+        RunError: it exists already, or cannot be made.
+    """
+    try:
+        (folder / "checkpoints").mkdir(parents=True)
+        replace_text(folder / "config.toml", to_toml(config))
+        write_json(folder / "provenance.json", provenance())
+    except FileExistsError:
+        raise RunError(f"the run '{folder}' exists already: continue it with --resume, or choose another --name") from None
+    except OSError as error:
+        raise RunError(f"the run folder '{folder}' cannot be made: {error.strerror or error}") from error
+
+
+def open_run(folder: Path) -> TrainConfig:
+    """The configuration of an existing run.
+
+    Raises:
+        RunError: there is no run in the folder.
+    """
+    path = folder / "config.toml"
+    if not path.is_file():
+        names = [run.name for run in list_runs(folder.parent)]
+        raise RunError(f"no run in '{folder}'{did_you_mean(folder.name, names)}")
+    try:
+        return validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise RunError(f"the configuration '{path}' cannot be read: {error}") from None
+
+
+def list_runs(runs: Path = RUNS) -> list[Path]:
+    """All run folders, newest first."""
+    found = [path.parent for path in runs.glob("*/config.toml")]
+    return sorted(found, key=lambda run: (run / "config.toml").stat().st_mtime_ns, reverse=True)
+
+
+def newest_run(runs: Path = RUNS) -> Path:
+    """The run that was started last.
+
+    Raises:
+        RunError: there is none.
+    """
+    found = list_runs(runs)
+    if not found:
+        raise RunError(f"no run in '{runs}' yet: 'a2po train' makes one")
+    return found[0]
+
+
+def make_env(config: TrainConfig, num_envs: int, seed: int, **changes: Any) -> VectorEnv:
+    """Copies of the run's task with its options."""
+    return make(config.task, num_envs, seed=seed, **{"num_threads": config.env.num_threads, **config.env.options, **changes})
+
+
+def open_policy(run: Path | str | None = None, checkpoint: str = "latest", say: Say = print) -> TrainedPolicy:
+    """Load the team of a run (the newest by default) from one of its checkpoints.
+
+    Raises:
+        RunError: there is no such run.
+        CheckpointError: it has no such checkpoint, or none is whole.
+    """
+    folder = Path(run) if run is not None else newest_run()
+    config = open_run(folder)
+    name, state = Checkpoints(folder / "checkpoints").load(checkpoint, say)
+    env = make_env(config, 1, config.seed)
+    env.close()
+    team = TeamPolicy(env.spec, config.network, seed=config.seed)
+    load_team(team, state["team"], name)
+    made_with = json.loads((folder / "provenance.json").read_text(encoding="utf-8")) if (folder / "provenance.json").is_file() else {}
+    return TrainedPolicy(folder, config, team, int(state["step"]), name, made_with)
+
+
+def load_team(team: TeamPolicy, state: dict[str, torch.Tensor], name: str) -> None:
+    """Fill a team from a checkpoint's tensors.
+
+    Raises:
+        CheckpointError: they are of another network or task.
+    """
+    try:
+        team.load_state_dict(state)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {name} does not fit the run's configuration: {error}") from error

@@ -1,0 +1,178 @@
+"""Trainer: everything that one run holds, and one round of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from a2po.algorithms.learner import PolicyLearner, UpdateReport
+from a2po.algorithms.update_rules import rule
+from a2po.config import TrainConfig
+from a2po.envs.protocol import EpisodeRecord
+from a2po.errors import WorkFailed
+from a2po.networks.team_policy import TeamPolicy
+from a2po.streams import generator, stream_seed
+from a2po.training.buffer import RolloutBuffer
+from a2po.training.checkpoints import Checkpoints
+from a2po.training.greedy import GreedyEvaluator
+from a2po.training.metrics import MetricsFile
+from a2po.training.prepare import prepare
+from a2po.training.rollout import Sampler
+from a2po.training.runs import load_team, make_env
+from a2po.training.view import Status
+
+RECENT_EPISODES = 64
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use ``count`` threads, then one again: while sampling, idle OpenMP threads would spin on the simulator's cores."""
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(1)
+
+
+class Trainer:
+    """Environment, team, buffer, learner, checkpoints and metrics of one run."""
+
+    def __init__(self, config: TrainConfig, folder: Path, device: torch.device, say: Callable[[str], None]) -> None:
+        self.config, self.folder, self.device, self.say = config, folder, device, say
+        update_rule = rule(config.algorithm)
+        self.env = make_env(config, config.env.num_envs, stream_seed(config.seed, "environment"), device=device)
+        self.team = TeamPolicy(self.env.spec, config.network, seed=config.seed, device=device)
+        self.buffer = RolloutBuffer(self.env.spec, config.update.rollout_length, config.env.num_envs, device)
+        self.sampler = Sampler(self.env, self.team, self.buffer, generator(config.seed, "sampling", device=device))
+        self.learner = PolicyLearner(self.team, update_rule, config.update, seed=config.seed)
+        self.greedy = GreedyEvaluator(config, self.team)
+        self.checkpoints = Checkpoints(folder / "checkpoints", config.run.keep_checkpoints)
+        self.metrics = MetricsFile(folder / "metrics.jsonl")
+        self.step, self.updates, self.invalid_episodes, self.time_s = 0, 0, 0, 0.0
+        self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
+        self.evaluation: float | None = None
+        self.best: float | None = None
+        self._started = False
+
+    @property
+    def done(self) -> bool:
+        """All steps are played."""
+        return self.step >= self.config.run.total_steps
+
+    @property
+    def return_mean(self) -> float | None:
+        """Mean return of the last episodes, or None before the first one ends."""
+        return sum(self.recent) / len(self.recent) if self.recent else None
+
+    def headline(self) -> str:
+        """One line on what is trained, where."""
+        spec, config = self.env.spec, self.config
+        sizes = f"{spec.num_agents} agents, {config.env.num_envs} copies x {config.update.rollout_length} steps per update"
+        how = f"{self.device.type}, preset {config.preset}, seed {config.seed}"
+        return f"{config.algorithm} on {config.task} ({sizes}), {how} -> {self.folder}"
+
+    def round(self) -> Status:
+        """Sample, update, record; evaluate and save where it is time."""
+        if not self._started:
+            self.sampler.start()
+            self._started = True
+        begin = time.perf_counter()
+        recurrent_state = self.sampler.recurrent_state
+        self.sampler.collect()
+        sampled = time.perf_counter()
+        with torch_threads(self.config.update.num_threads):
+            batch = prepare(self.team, self.buffer, recurrent_state)
+            report = self.learner.update(batch, learning_rate_scale=self._learning_rate_scale())
+        self.team.update_statistics(self.buffer.obs[:-1], self.buffer.state[:-1], self.buffer.alive[:-1])
+        self.sampler.advance()
+        self._check_finite(report)
+        end = time.perf_counter()
+        before, self.step, self.updates = self.step, self.step + self.buffer.length * self.buffer.num_envs, self.updates + 1
+        self.time_s += end - begin
+        self._record(report, self.env.drain_episodes(), sampled - begin, end - sampled)
+        self._evaluate_and_save(before)
+        return Status(self.step, self.return_mean, self.evaluation, (self.step - before) / (end - begin), (sampled - begin) / (end - begin))
+
+    def _learning_rate_scale(self) -> float:
+        if self.config.update.learning_rate_schedule == "constant":
+            return 1.0
+        return max(1.0 - self.step / self.config.run.total_steps, 0.0)
+
+    def _check_finite(self, report: UpdateReport) -> None:
+        wrong = [name for name, values in report.per_agent.items() if not all(math.isfinite(value) for value in values)]
+        if wrong:
+            raise WorkFailed(
+                f"training diverged at step {self.step:,}: {', '.join(wrong)} not finite. The last checkpoint is whole; "
+                "try a smaller update.actor_learning_rate or update.clip"
+            )
+
+    def _record(self, report: UpdateReport, episodes: list[EpisodeRecord], sampling_s: float, update_s: float) -> None:
+        valid = [episode for episode in episodes if not episode["invalid"]]
+        self.invalid_episodes += len(episodes) - len(valid)
+        self.recent.extend(episode["return"] for episode in valid)
+        row: dict[str, Any] = {"kind": "update", "step": self.step, "update": self.updates, "time_s": round(self.time_s, 3)}
+        row |= {"episodes": len(valid), "invalid_episodes": self.invalid_episodes}
+        if valid:
+            for key in ("return", "length", *self.env.spec.metrics):
+                row[f"{key}_mean"] = sum(episode[key] for episode in valid) / len(valid)
+        row |= {"sampling_s": round(sampling_s, 4), "update_s": round(update_s, 4)}
+        row["steps_per_s"] = round(self.buffer.length * self.buffer.num_envs / (sampling_s + update_s), 1)
+        row |= {"order": report.order, "clips": report.clips, "scores": report.scores}
+        agents = self.env.spec.agents
+        row["agents"] = {agent: {name: values[i] for name, values in report.per_agent.items()} for i, agent in enumerate(agents)}
+        self.metrics.write(row)
+
+    def _evaluate_and_save(self, before: int) -> None:
+        run = self.config.run
+        best = False
+        if run.evaluate_every and (self.step // run.evaluate_every > before // run.evaluate_every or self.done):
+            returns = self.greedy.evaluate(self.step)
+            self.evaluation = sum(returns) / len(returns)
+            best = self.best is None or self.evaluation > self.best
+            self.best = self.evaluation if best else self.best
+            row = {"kind": "evaluation", "step": self.step, "time_s": round(self.time_s, 3), "episodes": len(returns)}
+            self.metrics.write({**row, "return_mean": self.evaluation, "returns": returns})
+        if best or self.step // run.checkpoint_every > before // run.checkpoint_every:
+            self.save(best=best)
+
+    def save(self, *, best: bool = False) -> None:
+        """Write a checkpoint of the current step. A disk that fails is reported and training goes on with the last whole one."""
+        try:
+            self.checkpoints.save(self.step, self.state_dict(), best=best)
+        except OSError as error:
+            self.say(f"checkpoint at step {self.step:,} not written ({error.strerror or error}); the one before stays")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next round depends on."""
+        return {
+            "step": self.step, "updates": self.updates, "invalid_episodes": self.invalid_episodes, "time_s": self.time_s,
+            "recent": list(self.recent), "evaluation": self.evaluation, "best": self.best, "started": self._started,
+            "task": self.config.task, "team": self.team.state_dict(), "learner": self.learner.state_dict(),
+            "sampler": self.sampler.state_dict(), "env": self.env.state_dict(),
+        }  # fmt: skip
+
+    def restore(self) -> None:
+        """Go back to the newest whole checkpoint of the run."""
+        name, state = self.checkpoints.load("latest", self.say)
+        load_team(self.team, state["team"], name)
+        self.learner.load_state_dict(state["learner"])
+        self.sampler.load_state_dict(state["sampler"])
+        self.env.load_state_dict(state["env"])
+        for key in ("step", "updates", "invalid_episodes", "time_s", "evaluation", "best"):
+            setattr(self, key, state[key])
+        self._started = state["started"]
+        self.recent.extend(state["recent"])
+        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=self.step)
+        self.say(f"resumed from {name}")
+
+    def close(self) -> None:
+        """Free the environments."""
+        self.env.close()
+        self.greedy.close()

@@ -1,0 +1,61 @@
+"""The ``a2po`` command: its commands, and how errors become one clear message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import a2po
+from a2po.cli import evaluate, export, inspect, tasks, train
+from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
+
+app = typer.Typer(
+    name="a2po",
+    help="Train cooperative multi-agent policies, export every agent as an ONNX actor, and evaluate what was exported.",
+    epilog="Every command works without arguments: train takes the default task, export the newest run, evaluate the newest bundle.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("export")(export.export)
+app.command("evaluate")(evaluate.evaluate)
+app.command("inspect")(inspect.inspect)
+app.command("tasks")(tasks.tasks)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"a2po {a2po.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Train cooperative multi-agent policies, export every agent as an ONNX actor, and evaluate what was exported."""
+
+
+def main() -> None:
+    """Run the command line. User errors exit with 2, failed work with 1; neither shows a traceback."""
+    try:
+        app()
+    except UserError as error:
+        _fail(error, EXIT_USER_ERROR)
+    except WorkFailed as error:
+        _fail(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        _fail(SystemError("interrupted"), 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(EXIT_FAILED)
+
+
+def _fail(error: BaseException, code: int) -> None:
+    print(f"a2po: {error}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,61 @@
+"""``a2po evaluate``."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Policy(StrEnum):
+    """Who plays."""
+
+    onnx = "onnx"
+    torch = "torch"
+
+
+def evaluate(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="A bundle, its .zip, or a run folder; by default the newest bundle in runs/.", show_default=False)
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 100,
+    policy: Annotated[Policy, typer.Option(help="The exported ONNX actors, or the torch checkpoint that they come from.")] = Policy.onnx,
+    sampled: Annotated[bool, typer.Option("--sampled/--greedy", help="Sample the actions, or take the most likely one.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the episodes and of sampled actions.")] = 0,
+    task: Annotated[str | None, typer.Option(help="Another task than the team's own.", show_default=False)] = None,
+    num_envs: Annotated[
+        int | None, typer.Option(min=1, help="Copies that play at once; by default chosen to divide the episodes.", show_default=False)
+    ] = None,
+    report: Annotated[bool, typer.Option("--report", help="Write an HTML report beside the run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Play the exported actors and say how good they are, with an interval. The result is kept in the run's results folder."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from a2po.cli.show import show_evaluation
+    from a2po.evaluation.evaluate import evaluate as run_evaluation
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("episodes", total=episodes)
+        result = run_evaluation(
+            bundle,
+            episodes=episodes,
+            policy=policy.value,
+            seed=seed,
+            deterministic=not sampled,
+            task=task,
+            num_envs=num_envs,
+            report=report,
+            progress=lambda done: progress.update(bar, completed=done),
+            say=progress.console.print,
+        )
+    if as_json:
+        print(json.dumps(result))
+    else:
+        show_evaluation(result)

@@ -1,0 +1,36 @@
+"""``a2po inspect``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def inspect(
+    path: Annotated[
+        Path | None, typer.Argument(help="A bundle, its .zip, or a run folder; by default the newest bundle in runs/.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on standard output.")] = False,
+) -> None:
+    """Show what a bundle holds: agents, observations and actions by name, parity, evaluation, origin. Every hash is checked."""
+    from a2po.cli.show import show_bundle, show_run
+    from a2po.evaluation.locate import find_bundle, is_run
+    from a2po.evaluation.run_facts import run_facts
+    from a2po.runtime.bundle import read_bundle
+
+    facts = run_facts(path) if path is not None and is_run(path) else None
+    if path is None or facts is None or facts["bundle"]:
+        bundle = read_bundle(find_bundle(path))
+        if as_json:
+            shown = {"bundle": str(bundle.path), "fingerprint": bundle.fingerprint, **bundle.manifest}
+            print(json.dumps(shown if facts is None else {**shown, "run": facts}))
+            return
+        show_bundle(bundle)
+    elif as_json:
+        print(json.dumps({"run": facts}))
+        return
+    if facts is not None:
+        show_run(facts)

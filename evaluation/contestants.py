@@ -1,0 +1,118 @@
+"""Who can be evaluated: the actors of a bundle, or the checkpoint that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from a2po.envs.play import Act
+from a2po.envs.protocol import VectorEnv
+from a2po.errors import BundleError, CheckpointError, UserError
+from a2po.evaluation.fit import Description, describe_bundle, describe_task
+from a2po.evaluation.locate import find_bundle, is_run, run_of
+from a2po.evaluation.players import BundlePlayer
+from a2po.evaluation.results import Home
+from a2po.runtime.bundle import MANIFEST, Bundle, read_bundle
+from a2po.runtime.team import Team
+from a2po.streams import generator
+from a2po.training.greedy import TeamActor
+from a2po.training.runs import TrainedPolicy, newest_run, open_policy
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who plays, and where the result goes."""
+
+    home: Home
+    task: str
+    options: dict[str, Any]
+    what: str
+    origin: dict[str, Any]
+    description: Description
+    player: Callable[[VectorEnv, int | None], Act]  # (environment, seed of the noise or None for greedy) -> actions
+    bundle: Bundle | None
+
+
+def exported(path: Path | str | None) -> Contestant:
+    """The actors of a bundle."""
+    bundle = read_bundle(find_bundle(path))
+    team = Team(bundle)
+
+    def player(env: VectorEnv, seed: int | None) -> Act:
+        return BundlePlayer(team, env.device, None if seed is None else np.random.default_rng(seed))
+
+    training = bundle.manifest.get("training") or {}
+    return Contestant(
+        Home(run_of(bundle.path), bundle.path),
+        bundle.task,
+        dict(bundle.manifest["task"].get("options") or {}),
+        f"the bundle '{bundle.path}'",
+        {
+            **{key: training.get(key) for key in ("run", "algorithm", "step", "checkpoint")},
+            "bundle": {"path": str(bundle.path), "manifest_sha256": bundle.manifest_sha256, "fingerprint": bundle.fingerprint},
+        },
+        describe_bundle(bundle),
+        player,
+        bundle,
+    )
+
+
+def trained(path: Path | str | None, say: Say) -> Contestant:
+    """The checkpoint of a run that its bundle comes from, or the newest one where there is no bundle."""
+    run = _run_folder(path)
+    policy = _open(run, say)
+
+    def player(env: VectorEnv, seed: int | None) -> Act:
+        noise = None if seed is None else generator(seed, "evaluation noise")
+        return TeamActor(policy.team, env.num_envs, env.device, noise)
+
+    return Contestant(
+        Home(run, run / "bundle"),
+        policy.team.spec.task,
+        dict(policy.config.env.options),
+        f"the run '{run}'",
+        {
+            "run": run.resolve().name,
+            "algorithm": policy.config.algorithm,
+            "step": policy.step,
+            "checkpoint": policy.checkpoint,
+            "bundle": None,
+        },
+        describe_task(policy.team.spec),
+        player,
+        None,
+    )
+
+
+def _run_folder(path: Path | str | None) -> Path:
+    """The run at a path or around the bundle at a path; by default that of the newest bundle, or the newest run."""
+    if path is not None and is_run(Path(path)):
+        return Path(path)
+    try:
+        bundle = find_bundle(path)
+    except BundleError:
+        if path is None:
+            return newest_run()
+        raise
+    run = run_of(bundle)
+    if run is None:
+        raise UserError(f"the bundle '{bundle}' lies in no run folder, so there is no checkpoint to play: leave out --policy torch")
+    return run
+
+
+def _open(run: Path, say: Say) -> TrainedPolicy:
+    """The bundle's checkpoint where there is a bundle and its checkpoint was kept, else the newest one."""
+    if not (run / "bundle" / MANIFEST).is_file():
+        return open_policy(run, "latest", say=say)
+    wanted = str(read_bundle(run / "bundle").manifest["training"]["checkpoint"])
+    try:
+        return open_policy(run, wanted, say=say)
+    except CheckpointError:
+        say(f"the bundle's checkpoint {wanted} is gone; playing the newest one")
+        return open_policy(run, "latest", say=say)

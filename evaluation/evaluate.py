@@ -1,0 +1,150 @@
+"""``a2po.evaluate``: plays the exported actors by quota and says how sure the mean is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from a2po.errors import UserError, WorkFailed, did_you_mean, missing_extra
+from a2po.evaluation import results
+from a2po.evaluation.statistics import summary
+
+if TYPE_CHECKING:
+    from a2po.envs.protocol import EpisodeRecord
+    from a2po.evaluation.contestants import Contestant
+
+Say = Callable[[str], None]
+POLICIES = ("onnx", "torch")
+
+
+def evaluate(
+    bundle: Path | str | None = None,
+    *,
+    episodes: int = 100,
+    policy: str = "onnx",
+    seed: int = 0,
+    deterministic: bool = True,
+    task: str | None = None,
+    num_envs: int | None = None,
+    report: bool = False,
+    progress: Callable[[int], None] | None = None,
+    say: Say = print,
+) -> dict[str, Any]:
+    """Play whole episodes and write the result beside the run (or the bundle).
+
+    Every copy plays a number of episodes that is fixed beforehand, so that short episodes get no extra weight.
+
+    Args:
+        bundle: a bundle, its .zip, or a run folder; the newest bundle by default.
+        episodes: how many valid episodes to play.
+        policy: ``onnx`` plays the exported actors, ``torch`` the run's checkpoint that they come from.
+        seed: of the episodes (a stream apart from training's) and of sampled actions.
+        deterministic: greedy actions; else sampled ones.
+        task: another task than the team's own.
+        num_envs: copies that play at once; by default chosen to divide the episodes evenly.
+        report: write the HTML report as well.
+        progress: told the number of finished episodes.
+        say: where notices go.
+
+    Returns: the result as written, with ``file`` and ``report`` (paths, or None) besides.
+
+    Raises:
+        UserError: the bundle is missing, altered or does not fit the task, an argument is wrong, or a package is missing.
+        WorkFailed: too many episodes ended in a fault.
+    """
+    _check_arguments(episodes, policy, num_envs, report)
+    import torch
+
+    from a2po.evaluation.contestants import exported, trained
+
+    contestant = exported(bundle) if policy == "onnx" else trained(bundle, say)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # idle torch threads would spin on the simulator's cores
+    try:
+        result = _play(contestant, episodes, seed, deterministic, task, num_envs, progress)
+    finally:
+        torch.set_num_threads(threads)
+    file = results.write_result(contestant.home, result)
+    if contestant.bundle is not None and policy == "onnx" and result["task"] == contestant.task:
+        results.note_in_manifest(contestant.bundle, results.short(result), say)
+    written = None
+    if report:
+        from a2po.evaluation.report import write_report
+
+        written = str(write_report(contestant.home))
+    return {**result, "file": str(file), "report": written}
+
+
+def _check_arguments(episodes: int, policy: str, num_envs: int | None, report: bool) -> None:
+    if policy not in POLICIES:
+        raise UserError(f"unknown policy '{policy}'{did_you_mean(policy, POLICIES)} (there are: {', '.join(POLICIES)})")
+    for name, value in (("episodes", episodes), ("num_envs", 1 if num_envs is None else num_envs)):
+        if value < 1:
+            raise UserError(f"{name} must be at least 1, got {value}")
+    needed = [("torch", "train", "evaluating"), *((package, "report", "the report") for package in ("matplotlib", "jinja2") if report)]
+    for package, extra, purpose in needed:
+        if find_spec(package) is None:
+            raise missing_extra(package, extra, purpose)
+
+
+def _play(
+    contestant: Contestant,
+    episodes: int,
+    seed: int,
+    deterministic: bool,
+    task: str | None,
+    num_envs: int | None,
+    progress: Callable[[int], None] | None,
+) -> dict[str, Any]:
+    from a2po.envs.play import copies_for, play
+    from a2po.envs.registry import make
+    from a2po.evaluation.fit import check_fits
+    from a2po.streams import stream_seed
+
+    options = contestant.options if task in (None, contestant.task) else {}
+    copies = min(num_envs or copies_for(episodes), episodes)
+    with closing(make(task or contestant.task, copies, seed=stream_seed(seed, "bundle evaluation"), **options)) as env:
+        check_fits(contestant.what, contestant.description, env.spec)
+        act = contestant.player(env, None if deterministic else seed)
+        begin = time.perf_counter()
+        try:
+            records = play(env, act, episodes, progress=progress)
+        except RuntimeError as error:
+            raise WorkFailed(f"the evaluation was given up: {error}") from error
+        wall_time_s = time.perf_counter() - begin
+        facts = {"task": env.spec.task, "task_options": options, "copies": copies, "seed": seed, "wall_time_s": round(wall_time_s, 3)}
+        return {
+            "kind": "evaluation",
+            "policy": "onnx" if contestant.bundle is not None else "torch",
+            "actions": "greedy" if deterministic else "sampled",
+            **contestant.origin,
+            **facts,
+            **_statistics(records, env.spec.metrics, wall_time_s),
+            "provenance": _provenance(),
+        }
+
+
+def _statistics(records: list[EpisodeRecord], metrics: tuple[str, ...], wall_time_s: float) -> dict[str, Any]:
+    valid = [record for record in records if not record["invalid"]]
+    returns = summary([record["return"] for record in valid])
+    return {
+        "episodes": len(valid),
+        "invalid_episodes": len(records) - len(valid),
+        **returns,
+        "length": summary([record["length"] for record in valid]),
+        "metrics": {name: summary([record[name] for record in valid]) for name in metrics},
+        "steps_per_s": round(sum(record["length"] for record in records) / max(wall_time_s, 1e-9), 1),
+        "returns": [record["return"] for record in valid],
+        "lengths": [record["length"] for record in valid],
+        "seeds": [record["seed"] for record in valid],
+    }
+
+
+def _provenance() -> dict[str, Any]:
+    from a2po.provenance import provenance
+
+    return provenance()

@@ -1,0 +1,75 @@
+"""Finding bundles and the runs that they belong to. Standard library only, so that ``inspect`` starts at once."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+from a2po.errors import BundleError, did_you_mean
+
+RUNS = Path("runs")
+MANIFEST = "manifest.json"
+
+
+def find_bundle(path: Path | str | None = None, runs: Path = RUNS) -> Path:
+    """The bundle at ``path`` (a bundle, a .zip or a run folder), or the one that was exported last.
+
+    Raises:
+        BundleError: there is none.
+    """
+    if path is None:
+        return newest_bundle(runs)
+    path = Path(path)
+    for candidate in (path, path / "bundle"):
+        if (candidate / MANIFEST).is_file():
+            return candidate
+    if is_run(path):
+        raise BundleError(f"the run '{path}' has no bundle yet: a2po export {path}")
+    if path.is_file():
+        if zipfile.is_zipfile(path):
+            return path
+        raise BundleError(f"'{path}' is a file and no bundle: name a bundle folder, its .zip, or a run folder")
+    if path.is_dir():
+        raise BundleError(f"'{path}' is neither a bundle nor a run folder (no {MANIFEST}, no config.toml)")
+    raise BundleError(f"there is no '{path}'{did_you_mean(str(path), known_paths(runs, path))}")
+
+
+def newest_bundle(runs: Path = RUNS) -> Path:
+    """The bundle of a run in ``runs`` that was exported last.
+
+    Raises:
+        BundleError: no run has one.
+    """
+    found = [manifest.parent for manifest in runs.glob(f"*/bundle/{MANIFEST}")]
+    if not found:
+        run = next((path.parent for path in runs.glob("*/config.toml")), None)
+        raise BundleError(f"no bundle in '{runs}' yet: 'a2po export' makes one" + ("" if run else " of a run, 'a2po train' makes a run"))
+    return max(found, key=_exported)
+
+
+def run_of(bundle: Path) -> Path | None:
+    """The run folder that a bundle lies in, or None."""
+    return bundle.parent if is_run(bundle.parent) else None
+
+
+def is_run(path: Path) -> bool:
+    """The folder is a run's."""
+    return (path / "config.toml").is_file()
+
+
+def known_paths(runs: Path, path: Path) -> list[str]:
+    """What a user may have meant: runs, their bundles, and what lies beside the path."""
+    found = [run for manifest in runs.glob("*/config.toml") for run in (manifest.parent, manifest.parent / "bundle") if run.exists()]
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    return list(dict.fromkeys(str(entry) for entry in [*found, *beside]))
+
+
+def _exported(bundle: Path) -> tuple[str, float]:
+    """When a bundle was exported. The file's own time also changes when an evaluation is noted, so it only breaks ties."""
+    path = bundle / MANIFEST
+    try:
+        created = str(json.loads(path.read_text(encoding="utf-8"))["export"]["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        created = ""
+    return created, path.stat().st_mtime

@@ -1,0 +1,93 @@
+"""The report of a run: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from a2po.errors import BundleError, missing_extra
+from a2po.evaluation.plots import learning_curve
+from a2po.evaluation.results import Home, read_results
+from a2po.files import replace_text
+from a2po.runtime.bundle import MANIFEST, read_bundle
+from a2po.training.metrics import read_metrics
+
+
+def write_report(home: Home) -> Path:
+    """Write ``report.html``: learning curve, evaluations, agents, configuration and provenance, as far as they exist.
+
+    Raises:
+        DependencyError: matplotlib or jinja2 is not installed.
+    """
+    for package in ("matplotlib", "jinja2"):
+        if find_spec(package) is None:
+            raise missing_extra(package, "report", "the report")
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters.update(number=_number, interval=_interval)
+    template = environment.from_string(resources.files("a2po.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    facts = _facts(home)
+    curve = learning_curve(facts.pop("rows"))
+    replace_text(home.report, template.render(curve=curve, **facts))
+    return home.report
+
+
+def _facts(home: Home) -> dict[str, Any]:
+    manifest = _manifest(home.bundle)
+    results = read_results(home)
+    rows = read_metrics(home.run / "metrics.jsonl") if home.run else []
+    updates = [row for row in rows if row.get("kind") == "update"]
+    training = manifest.get("training") or {}
+    provenance = {"training": training.get("provenance"), "export": manifest.get("export")}
+    if results:
+        provenance["evaluation"] = results[0]["provenance"]
+    return {
+        "name": home.run.resolve().name if home.run else home.bundle.name,
+        "task": manifest["task"]["name"] if manifest else (results[0]["task"] if results else "unknown task"),
+        "algorithm": str(training.get("algorithm") or (results[0]["algorithm"] if results else "")).upper(),
+        "results": results,
+        "agents": manifest.get("agents", {}),
+        "parity": manifest.get("parity"),
+        "training": training,
+        "last": updates[-1] if updates else None,
+        "config": _config(home, training),
+        "provenance": json.dumps(provenance, indent=2),
+        "rows": rows,
+    }
+
+
+def _manifest(bundle: Path) -> dict[str, Any]:
+    """The bundle's manifest, or an empty one where there is no whole bundle."""
+    if not bundle.is_file() and not (bundle / MANIFEST).is_file():
+        return {}
+    try:
+        return read_bundle(bundle).manifest
+    except BundleError:
+        return {}
+
+
+def _config(home: Home, training: dict[str, Any]) -> str:
+    if home.run and (home.run / "config.toml").is_file():
+        return (home.run / "config.toml").read_text(encoding="utf-8")
+    return json.dumps(training.get("config"), indent=2) if training.get("config") else ""
+
+
+def _number(value: Any) -> str:
+    """A number with as many digits as a reader needs."""
+    if value is None:
+        return "–"
+    if not isinstance(value, float):
+        return str(value)
+    if value != 0 and abs(value) < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _interval(summary: dict[str, Any]) -> str:
+    """``[low, high]`` of a summary, or a dash for a single episode."""
+    bounds = summary.get("interval")
+    return "–" if bounds is None else f"[{_number(bounds[0])}, {_number(bounds[1])}]"

@@ -1,0 +1,88 @@
+"""Result files, and the summary that a bundle carries of its own evaluation."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from a2po.errors import BundleError
+from a2po.files import replace_text, write_json
+from a2po.runtime.archive import pack
+from a2po.runtime.bundle import MANIFEST, Bundle, read_bundle
+
+SHORT = (
+    "task", "policy", "actions", "episodes", "invalid_episodes", "copies", "seed",
+    "mean", "std", "interval", "confidence", "method", "median",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the results of a bundle go: its run folder, or beside the bundle where there is no run."""
+
+    run: Path | None
+    bundle: Path
+
+    @property
+    def results(self) -> Path:
+        """The folder of the result files."""
+        return self.run / "results" if self.run else self.bundle.parent / f"{self.bundle.stem}-results"
+
+    @property
+    def report(self) -> Path:
+        """The report's file."""
+        return self.run / "report.html" if self.run else self.bundle.parent / f"{self.bundle.stem}-report.html"
+
+
+def write_result(home: Home, result: dict[str, Any]) -> Path:
+    """Write one result under the time and the policy's kind."""
+    home.results.mkdir(parents=True, exist_ok=True)
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{result['policy']}"
+    path, number = home.results / f"{name}.json", 2
+    while path.exists():
+        path, number = home.results / f"{name}-{number}.json", number + 1
+    write_json(path, result)
+    return path
+
+
+def read_results(home: Home) -> list[dict[str, Any]]:
+    """All results, newest first. Files that are not results are left out."""
+    found = []
+    for path in sorted(home.results.glob("*.json"), reverse=True):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(result, dict) and result.get("kind") == "evaluation":
+            found.append(result)
+    return found
+
+
+def short(result: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest keeps of a result."""
+    metrics = {name: {key: value[key] for key in ("mean", "interval", "method")} for name, value in result["metrics"].items()}
+    kept = {key: result[key] for key in SHORT}
+    return {**kept, "length_mean": result["length"]["mean"], "metrics": metrics, "created": result["provenance"]["created"]}
+
+
+def note_in_manifest(bundle: Bundle, evaluation: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Put the summary into the bundle's manifest. The hashes stay true: the manifest is in none of them."""
+    try:
+        current = read_bundle(bundle.path)
+        if current.fingerprint != bundle.fingerprint:
+            say(f"'{bundle.path}' was exported again meanwhile; its manifest does not get this evaluation")
+            return
+        text = json.dumps({**current.manifest, "evaluation": evaluation}, indent=2, ensure_ascii=False) + "\n"
+        if bundle.path.is_dir():
+            replace_text(bundle.path / MANIFEST, text)
+        else:
+            temporary = bundle.path.with_name(f".{bundle.path.name}.tmp{os.getpid()}")
+            temporary.write_bytes(pack({**current.files, MANIFEST: text.encode()}))
+            os.replace(temporary, bundle.path)
+    except (OSError, BundleError) as error:
+        say(f"the evaluation could not be noted in '{bundle.path}': {error}")

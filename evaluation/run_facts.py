@@ -1,0 +1,50 @@
+"""What a run folder tells without loading anything heavy."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from a2po.errors import RunError
+
+
+def run_facts(run: Path) -> dict[str, Any]:
+    """Configuration, checkpoints, last metrics and provenance of a run.
+
+    Raises:
+        RunError: its configuration cannot be read.
+    """
+    try:
+        config = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"the configuration '{run / 'config.toml'}' cannot be read: {error}") from None
+    last = _last_rows(run / "metrics.jsonl")
+    return {
+        "path": str(run),
+        "config": config,
+        "checkpoints": sorted(path.name for path in (run / "checkpoints").glob("step_*")),
+        "best": _text(run / "checkpoints" / "best"),
+        "last_update": last.get("update"),
+        "last_evaluation": last.get("evaluation"),
+        "bundle": (run / "bundle" / "manifest.json").is_file(),
+        "results": sorted(path.name for path in (run / "results").glob("*.json")),
+        "provenance": json.loads(_text(run / "provenance.json") or "null"),
+    }
+
+
+def _last_rows(path: Path) -> dict[str, dict[str, Any]]:
+    """Kind -> its last row. A line that a crash cut short is left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in (_text(path) or "").splitlines():
+        try:
+            row = json.loads(line)
+            found[row["kind"]] = row
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None

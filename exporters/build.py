@@ -1,0 +1,121 @@
+"""Building a bundle: record, group, write the graphs, prove each of them, then put everything into place at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from a2po.envs.protocol import TaskSpec, VectorEnv
+from a2po.errors import UserError, did_you_mean
+from a2po.exporters import parity
+from a2po.exporters.export import DEFAULT_OPSET
+from a2po.exporters.manifest import agent_entry, build_manifest, file_stem, onnx_metadata
+from a2po.exporters.onnx_model import fill, trace, trace_key
+from a2po.exporters.weights import weights_bytes, weights_key
+from a2po.exporters.wrapper import ActorGraph, actor_graph
+from a2po.exporters.write import check_target, write_bundle
+from a2po.training.runs import TrainedPolicy
+
+OPSETS = range(17, 22)
+"""LayerNormalization begins with 17; the exporter converts its native 18 up to these."""
+
+
+@dataclass
+class _Group:
+    """Agents that share every number, and so one file."""
+
+    graph: ActorGraph
+    weights: bytes
+    agents: list[str] = field(default_factory=list)
+
+
+def build_bundle(
+    policy: TrainedPolicy,
+    open_env: Callable[[int], VectorEnv],
+    *,
+    agents: Sequence[str] | None = None,
+    output: Path | str | None = None,
+    opset: int = DEFAULT_OPSET,
+) -> Path:
+    """``export`` for a policy in memory. ``open_env`` makes copies of its task, to record observations from.
+
+    Raises: as ``export``.
+    """
+    if opset not in OPSETS:
+        raise UserError(f"--opset {opset}: a2po writes ONNX opsets {OPSETS[0]} to {OPSETS[-1]}; {DEFAULT_OPSET} suits most engines")
+    path = check_target(policy.run / "bundle" if output is None else Path(output))
+    spec = policy.team.spec
+    groups = group_agents(policy, choose_agents(spec, agents))
+    with _one_thread(), closing(open_env(max(parity.BATCHES))) as env:
+        recording = parity.record(env, policy.team, seed=policy.config.seed)
+    files: dict[str, bytes] = {}
+    entries: dict[str, Any] = {}
+    reports: dict[str, parity.ParityReport] = {}
+    templates: dict[Any, onnx.ModelProto] = {}
+    for group in groups:
+        stem = file_stem(group.agents[0], [Path(name).stem for name in files])
+        content = _onnx_bytes(policy, group, templates, opset)
+        files[f"agents/{stem}.onnx"], files[f"weights/{stem}.safetensors"] = content, group.weights
+        for name in group.agents:
+            row = spec.agents.index(name)
+            entries[name] = agent_entry(spec, row, group.graph, stem)
+            seen, masks = recording.rows(row, spec.obs_sizes[row], spec.action_sizes[row])
+            with _one_thread():
+                reports[name] = parity.prove(name, group.graph, content, seen, masks, recording.begun)
+    in_order = [name for name in spec.agents if name in entries]
+    summary = parity.summary([reports[name] for name in in_order])
+    write_bundle(path, build_manifest(policy, {name: entries[name] for name in in_order}, summary, opset), files)
+    return path
+
+
+def choose_agents(spec: TaskSpec, agents: Sequence[str] | None) -> list[str]:
+    """The agents to export, in the task's order.
+
+    Raises:
+        UserError: a name is unknown, or none is given.
+    """
+    if agents is None:
+        return list(spec.agents)
+    unknown = [name for name in agents if name not in spec.agents]
+    known = f"(there are: {', '.join(spec.agents)})"
+    if unknown:
+        raise UserError(f"no agent '{unknown[0]}' in {spec.task}{did_you_mean(unknown[0], spec.agents)} {known}")
+    if not agents:
+        raise UserError(f"no agent chosen {known}")
+    return [name for name in spec.agents if name in agents]
+
+
+def group_agents(policy: TrainedPolicy, agents: Sequence[str]) -> list[_Group]:
+    """Fold agents with the same numbers into one group."""
+    groups: dict[str, _Group] = {}
+    for name in agents:
+        graph = actor_graph(policy.team, policy.team.spec.agents.index(name))
+        weights = weights_bytes(graph)
+        groups.setdefault(weights_key(graph, weights), _Group(graph, weights)).agents.append(name)
+    return list(groups.values())
+
+
+def _onnx_bytes(policy: TrainedPolicy, group: _Group, templates: dict[Any, onnx.ModelProto], opset: int) -> bytes:
+    """The group's file. Groups of one shape share one trace."""
+    key = trace_key(group.graph)
+    if key not in templates:
+        templates[key] = trace(group.graph, opset)
+    return fill(templates[key], group.graph, onnx_metadata(policy, group.agents, hashlib.sha256(group.weights).hexdigest()))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One torch thread: the steps are tiny, and idle threads spin on the simulator's cores (measured: 26 s instead of 1 s)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

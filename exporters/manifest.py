@@ -1,0 +1,124 @@
+"""What a bundle says about itself: the manifest, and the strings inside the ONNX files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from a2po.envs.protocol import TaskSpec
+from a2po.exporters.wrapper import ActorGraph, box_of
+from a2po.provenance import provenance
+from a2po.runtime.bundle import FORMAT
+from a2po.training.runs import TrainedPolicy
+
+
+def file_stem(agent: str, taken: Iterable[str]) -> str:
+    """A file name for an agent: letters, digits, dots, dashes and underscores, not taken yet."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", agent).strip(".") or "agent"
+    names = {name.lower() for name in taken}  # file systems may not tell case apart
+    unique, number = stem, 2
+    while unique.lower() in names:
+        unique, number = f"{stem}-{number}", number + 1
+    return unique
+
+
+def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str) -> dict[str, Any]:
+    """One agent's entry: its files, what it sees by name, what it does by name, what it remembers."""
+    box, shape = box_of(spec, agent), graph.actor.shape
+    action: dict[str, Any] = {
+        "kind": "discrete" if box is None else "continuous",
+        "size": spec.action_sizes[agent],
+        "names": list(spec.action_names[agent]),
+    }
+    if box is not None:
+        action.update(low=box.low.reshape(-1).tolist(), high=box.high.reshape(-1).tolist())
+    return {
+        "index": agent,
+        "file": f"agents/{stem}.onnx",
+        "weights": f"weights/{stem}.safetensors",
+        "observation": {"size": spec.obs_sizes[agent], "features": list(spec.feature_names[agent])},
+        "action": action,
+        "state": {"num_layers": shape.num_layers, "hidden_size": shape.hidden_size},
+        "inputs": list(graph.ports.inputs),
+        "outputs": list(graph.ports.outputs),
+    }
+
+
+def task_entry(policy: TrainedPolicy) -> dict[str, Any]:
+    """The task that the team plays."""
+    spec = policy.team.spec
+    return {
+        "name": spec.task,
+        "options": dict(policy.config.env.options),
+        "agents": list(spec.agents),
+        "obs_width": spec.max_obs_size,
+        "action_width": spec.max_action_size,
+        "max_episode_steps": spec.max_episode_steps,
+    }
+
+
+def training_entry(policy: TrainedPolicy) -> dict[str, Any]:
+    """The run that the weights come from."""
+    config = policy.config.model_dump(mode="json")
+    # A preset may be a path; whoever gets the bundle need not know how the trainer's folders are named.
+    config["preset"] = Path(config["preset"]).name
+    return {
+        "run": policy.run.resolve().name,
+        "checkpoint": policy.checkpoint,
+        "step": policy.step,
+        "algorithm": policy.config.algorithm,
+        "seed": policy.config.seed,
+        "config": config,
+        "provenance": policy.provenance,
+    }
+
+
+def build_manifest(policy: TrainedPolicy, agents: dict[str, Any], parity: dict[str, Any], opset: int) -> dict[str, Any]:
+    """The manifest but for ``files``: the size and hash of every other file of the bundle, known when these are written."""
+    return {
+        "format": FORMAT,
+        "task": task_entry(policy),
+        "agents": agents,
+        "files": {},
+        "onnx": {"opset": opset, "batch": "dynamic"},
+        "training": training_entry(policy),
+        "evaluation": None,
+        "parity": parity,
+        "export": provenance(),
+    }
+
+
+def onnx_metadata(policy: TrainedPolicy, agents: list[str], weights_sha256: str) -> dict[str, str]:
+    """The strings that an ONNX file carries, for whoever finds it without its bundle. Nothing here changes with the time."""
+    spec = policy.team.spec
+    rows = [spec.agents.index(name) for name in agents]
+    box = box_of(spec, rows[0])
+    names = _shared([spec.action_names[row] for row in rows], agents)
+    action: dict[str, Any] = {"kind": "discrete" if box is None else "continuous", "names": names}
+    if box is not None:
+        action.update(low=box.low.reshape(-1).tolist(), high=box.high.reshape(-1).tolist())
+    shape = policy.team.actor_shape
+    values: dict[str, Any] = {
+        "format_version": FORMAT,
+        "agents": agents,
+        "task": spec.task,
+        "observation": {"dtype": "float32", "names": _shared([spec.feature_names[row] for row in rows], agents)},
+        "action": action,
+        "state": {"num_layers": shape.num_layers, "hidden_size": shape.hidden_size},
+        "algorithm": policy.config.algorithm,
+        "run": policy.run.resolve().name,
+        "step": policy.step,
+        "seed": policy.config.seed,
+        "commit": policy.provenance.get("commit"),
+        "a2po": policy.provenance.get("a2po"),
+        "weights_sha256": weights_sha256,
+    }
+    return {f"a2po.{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items() if value is not None}
+
+
+def _shared(names: list[tuple[str, ...]], agents: list[str]) -> Any:
+    """One list of names where all agents of a file agree, else a list for each."""
+    return list(names[0]) if len(set(names)) == 1 else dict(zip(agents, map(list, names), strict=True))

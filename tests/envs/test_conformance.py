@@ -1,0 +1,15 @@
+"""Every registered task passes the public conformance tests."""
+
+import pytest
+
+from a2po.envs import task_names
+from a2po.testing import EnvironmentConformance
+
+
+@pytest.mark.parametrize("task", task_names())
+class TestConformance(EnvironmentConformance):
+    @pytest.fixture(autouse=True)
+    def _choose(self, task):
+        type(self).task = task
+        # Short enough that every episode of every family reaches its end within the walk.
+        type(self).options = {"length": 5} if task.startswith("matrix/") else {"max_episode_steps": 15}

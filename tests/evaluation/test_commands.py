@@ -1,0 +1,109 @@
+"""The commands: JSON alone on standard output, one clear message and code 2 for what the user can mend."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from a2po.cli.app import main
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["a2po", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_chain_without_arguments(run, command):
+    assert command("export")[0] == 0
+    code, out, _ = command("evaluate", "--episodes", "4", "--report")
+    assert code == 0
+    assert "95 % interval" in out and "4 by quota over 4 copies" in out
+    assert (run / "report.html").is_file()
+    code, out, _ = command("inspect")
+    assert code == 0
+    assert "rounds_played" in out and "mean return" in out
+
+
+def test_json_alone_on_standard_output(run, command):
+    code, out, err = command("export", "--json", "--agents", "row, column")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["parity"]["passed"]
+    code, out, err = command("evaluate", "--episodes", "3", "--json", "--sampled")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["actions"] == "sampled"
+    code, out, err = command("inspect", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["evaluation"] is not None
+    code, out, err = command("inspect", str(run), "--json")
+    assert json.loads(out)["run"]["checkpoints"] == ["step_000000004096"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("evaluate", "runs/frist"), "did you mean 'runs/first'"),
+        (("inspect", "runs/frist"), "did you mean 'runs/first'"),
+        (("export", "runs/frist"), "first"),
+        (("export", "--checkpoint", "17"), "no checkpoint '17'"),
+        (("export", "--agents", "rwo"), "did you mean 'row'"),
+        (("export", "--opset", "3"), "--opset 3"),
+        (("evaluate", "--task", "matrix/climbing"), "number of actions is 2, the task has 3"),
+        (("evaluate", "--task", "matrix/climbign"), "did you mean 'matrix/climbing'"),
+    ],
+)
+def test_what_the_user_can_mend(run, command, arguments, message):
+    code, out, err = command(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_failed_parity_exits_with_1(run, command, monkeypatch):
+    from a2po.exporters import parity
+
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
+    before = (run / "bundle" / "manifest.json").read_bytes()
+    code, out, err = command("export")
+    assert (code, out) == (1, "")
+    assert "is not the trained one" in err
+    assert (run / "bundle" / "manifest.json").read_bytes() == before
+
+
+def test_inspect_loads_nothing_heavy(run):
+    code = f"""
+import sys
+sys.argv = ["a2po", "inspect", {str(run)!r}]
+from a2po.cli.app import main
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code
+heavy = {{"torch", "onnx", "onnxruntime", "gymnasium", "mujoco", "matplotlib"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "row" in done.stdout
+
+
+def test_inspect_shows_a_run_without_a_bundle(run, command):
+    import shutil
+
+    shutil.rmtree(run / "bundle")
+    code, out, _ = command("inspect", str(run))
+    assert code == 0
+    assert "a2po export runs/first" in out

@@ -1,0 +1,227 @@
+"""Evaluation plays the exported actors, by quota, on the task that they fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from a2po.envs.episodes import episode_seed
+from a2po.envs.matrix.game import MatrixGame
+from a2po.envs.registry import make
+from a2po.errors import BundleError, UserError, WorkFailed
+from a2po.evaluation import fit, results
+from a2po.evaluation.evaluate import evaluate
+from a2po.evaluation.locate import find_bundle
+from a2po.runtime import read_bundle
+from a2po.streams import stream_seed
+
+
+def silent(message):
+    raise AssertionError(message)
+
+
+def test_result_is_written_returned_and_noted(run, capfd):
+    before = read_bundle(run / "bundle")
+    result = evaluate(run / "bundle", episodes=12, say=silent)
+    assert capfd.readouterr() == ("", "")
+    files = list((run / "results").iterdir())
+    assert [str(file) for file in files] == [result["file"]]
+    assert files[0].name.endswith("-onnx.json")
+    written = json.loads(files[0].read_text())
+    assert {**written, "file": result["file"], "report": None} == result
+    assert (written["episodes"], written["invalid_episodes"], written["copies"]) == (12, 0, 12)
+    assert (written["policy"], written["actions"], written["task"]) == ("onnx", "greedy", "matrix/uneven")
+    assert written["task_options"] == {"length": 3}
+    assert written["mean"] == pytest.approx(np.mean(written["returns"]))
+    assert len(set(written["seeds"])) == 12
+    assert written["metrics"].keys() == {"best_rounds"}
+    assert written["bundle"]["manifest_sha256"] == before.manifest_sha256
+    after = read_bundle(run / "bundle")  # every hash still holds
+    assert after.fingerprint == before.fingerprint == written["bundle"]["fingerprint"]
+    assert after.manifest["evaluation"]["mean"] == written["mean"]
+    assert after.manifest["evaluation"]["interval"] == written["interval"]
+
+
+def test_same_seed_same_result(run):
+    first, second, other = (evaluate(run, episodes=6, seed=seed) for seed in (1, 1, 2))
+    assert first["returns"] == second["returns"]
+    assert first["seeds"] == second["seeds"]
+    assert not set(first["seeds"]) & set(other["seeds"])
+    assert len(list((run / "results").iterdir())) == 3
+
+
+def test_exported_and_trained_play_alike(run):
+    """In a game without chaos, closed-loop play is equal too."""
+    exported, trained = (evaluate(run, episodes=20, policy=policy) for policy in ("onnx", "torch"))
+    assert exported["returns"] == trained["returns"]
+    assert exported["seeds"] == trained["seeds"]
+    assert trained["checkpoint"] == "step_000000004096"
+    assert trained["bundle"] is None
+    assert read_bundle(run / "bundle").manifest["evaluation"]["policy"] == "onnx"
+
+
+def test_sampled_play_differs_from_greedy_and_repeats(run):
+    greedy = evaluate(run, episodes=40)
+    sampled, again = (evaluate(run, episodes=40, deterministic=False) for _ in range(2))
+    assert sampled["actions"] == "sampled"
+    assert sampled["returns"] == again["returns"] != greedy["returns"]
+    trained = evaluate(run, episodes=400, deterministic=False, policy="torch")
+    many = evaluate(run, episodes=400, deterministic=False)
+    spread = (many["std"] + trained["std"]) / 20
+    assert abs(many["mean"] - trained["mean"]) < 4 * spread
+
+
+def test_every_copy_plays_its_quota(run):
+    """10 episodes over 4 copies: 3, 3, 2, 2, whatever ends first."""
+    result = evaluate(run, episodes=10, num_envs=4)
+    seed = stream_seed(0, "bundle evaluation")
+    expected = [episode_seed(seed, copy, episode) for copy, quota in enumerate((3, 3, 2, 2)) for episode in range(quota)]
+    assert result["seeds"] == expected
+    assert result["copies"] == 4
+
+
+def test_progress_reaches_the_number_of_episodes(run):
+    seen = []
+    evaluate(run, episodes=9, num_envs=4, progress=seen.append)
+    assert seen[-1] == 9
+    assert seen == sorted(seen)
+
+
+def test_episodes_of_a_fault_are_counted_and_dropped(run, monkeypatch):
+    faults = {3}
+    drain = MatrixGame.drain_episodes
+
+    def faulty(self):
+        records = drain(self)
+        for record in records:
+            self.played = getattr(self, "played", 0) + 1
+            record["invalid"] = self.played in faults
+        return records
+
+    monkeypatch.setattr(MatrixGame, "drain_episodes", faulty)
+    result = evaluate(run, episodes=8, num_envs=4)
+    assert (result["episodes"], result["invalid_episodes"], len(result["returns"])) == (8, 1, 8)
+    faults.update(range(1000))
+    with pytest.raises(WorkFailed, match="ended in a fault"):
+        evaluate(run, episodes=4)
+
+
+def test_real_physics(cheetah):
+    result = evaluate(cheetah, episodes=2)
+    assert result["lengths"] == [1000, 1000]
+    assert result["method"] == "Student t"
+    assert result["task"] == "mamujoco/HalfCheetah-2x3"
+    assert np.isfinite(result["returns"]).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "difference"),
+    [
+        ("matrix/climbing", r"agent 'row': number of actions is 2, the task has 3"),
+        ("mamujoco/HalfCheetah-2x3", r"its agents differ \(it lacks agent_0, agent_1 and the task has no row, column\)"),
+    ],
+)
+def test_a_task_that_does_not_fit_is_refused(run, task, difference):
+    with pytest.raises(BundleError, match=difference):
+        evaluate(run, episodes=2, task=task)
+    assert not (run / "results").exists()
+
+
+@pytest.mark.parametrize("key", ["features", "action names", "lower bounds", "upper bounds", "observation size"])
+def test_every_difference_is_found(key):
+    with closing(make("mamujoco/HalfCheetah-2x3", 1)) as env:
+        team = fit.describe_task(env.spec)
+        fit.check_fits("the team", team, env.spec)
+        value = team["agent_1"][key]
+        team["agent_1"][key] = [*value[:-1], "other"] if isinstance(value, list) else value + 1
+        with pytest.raises(BundleError, match=rf"the team does not fit .*agent 'agent_1': {key}"):
+            fit.check_fits("the team", team, env.spec)
+
+
+def test_wrong_arguments(run):
+    with pytest.raises(UserError, match="did you mean 'onnx'"):
+        evaluate(run, policy="onxx")
+    with pytest.raises(UserError, match="episodes must be at least 1"):
+        evaluate(run, episodes=0)
+    with pytest.raises(BundleError, match=r"there is no 'runs/frist'; did you mean 'runs/first'"):
+        evaluate("runs/frist")
+
+
+def test_missing_package_names_the_extra(run, monkeypatch):
+    from a2po.evaluation import evaluate as module
+
+    monkeypatch.setattr(module, "find_spec", lambda package: None if package == "jinja2" else object())
+    with pytest.raises(UserError, match=r'pip install "a2po\[report\]"'):
+        evaluate(run, episodes=2, report=True)
+
+
+def test_newest_bundle_is_the_default(run, tmp_path):
+    older = shutil.copytree(run, tmp_path / "runs" / "second")
+    manifest = json.loads((older / "bundle" / "manifest.json").read_text())
+    manifest["export"]["created"] = "2001-01-01T00:00:00+00:00"
+    (older / "bundle" / "manifest.json").write_text(json.dumps(manifest))
+    assert find_bundle() == run / "bundle"
+    assert evaluate(episodes=2)["bundle"]["path"] == "runs/first/bundle"
+    manifest["export"]["created"] = "2999-01-01T00:00:00+00:00"
+    (older / "bundle" / "manifest.json").write_text(json.dumps(manifest))
+    assert find_bundle().parent.name == "second"
+
+
+def test_run_without_a_bundle(run):
+    shutil.rmtree(run / "bundle")
+    with pytest.raises(BundleError, match="has no bundle yet: a2po export runs/first"):
+        evaluate(run)
+    with pytest.raises(BundleError, match="no bundle in 'runs' yet"):
+        evaluate()
+    assert evaluate(run, episodes=2, policy="torch")["step"] == 4096
+    assert evaluate(episodes=2, policy="torch")["step"] == 4096
+
+
+def test_bundle_alone_keeps_its_results_beside_it(run, tmp_path):
+    shutil.move(run / "bundle", tmp_path / "team")
+    result = evaluate(tmp_path / "team", episodes=2)
+    assert list((tmp_path / "team-results").iterdir()) == [tmp_path / "team-results" / result["file"].rsplit("/", 1)[-1]]
+    with pytest.raises(UserError, match="lies in no run folder"):
+        evaluate(tmp_path / "team", policy="torch")
+
+
+def test_zip_is_played_and_its_evaluation_noted(run, tmp_path):
+    shutil.make_archive(str(tmp_path / "team"), "zip", run / "bundle")
+    before = read_bundle(tmp_path / "team.zip")
+    result = evaluate(tmp_path / "team.zip", episodes=4)
+    after = read_bundle(tmp_path / "team.zip")
+    assert after.fingerprint == before.fingerprint
+    assert after.manifest["evaluation"]["mean"] == result["mean"]
+
+
+def test_altered_bundle_is_not_played(run):
+    (run / "bundle" / "agents" / "row.onnx").write_bytes(b"nonsense")
+    with pytest.raises(BundleError, match="was altered"):
+        evaluate(run)
+
+
+def test_exported_again_meanwhile_keeps_its_own_manifest(run):
+    """The summary of other actors is never put into a new bundle."""
+    bundle = read_bundle(run / "bundle")
+    manifest = json.loads((run / "bundle" / "manifest.json").read_text())
+    card = (run / "bundle" / "MODEL_CARD.md").read_bytes() + b"\n"
+    manifest["files"]["MODEL_CARD.md"] = {"sha256": hashlib.sha256(card).hexdigest(), "bytes": len(card)}
+    (run / "bundle" / "MODEL_CARD.md").write_bytes(card)
+    (run / "bundle" / "manifest.json").write_text(json.dumps(manifest))
+    said = []
+    results.note_in_manifest(bundle, {"mean": 1.0}, said.append)
+    assert "exported again meanwhile" in said[0]
+    assert read_bundle(run / "bundle").manifest["evaluation"] is None
+
+
+def test_pruned_checkpoint_is_said(run):
+    shutil.move(run / "checkpoints" / "step_000000004096", run / "checkpoints" / "step_000000008192")
+    said = []
+    result = evaluate(run, episodes=2, policy="torch", say=said.append)
+    assert "is gone; playing the newest one" in said[0]
+    assert result["checkpoint"] == "step_000000008192"

@@ -1,0 +1,158 @@
+"""The gate: an actor that is not the trained one gets no bundle."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from a2po.errors import UserError, WorkFailed
+from a2po.exporters import build as building
+from a2po.exporters import parity
+from a2po.exporters.onnx_model import fill, trace
+from a2po.exporters.wrapper import actor_graph
+from a2po.networks.actor import Actor
+
+
+def tampered(change):
+    """``fill``, and then one initialiser changed."""
+
+    def filled(template, graph, metadata):
+        model = onnx.load_from_string(fill(template, graph, metadata))
+        for tensor in model.graph.initializer:
+            value = onnx.numpy_helper.to_array(tensor)
+            changed = change(tensor.name, value.copy())
+            if changed is not None:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(changed, tensor.name))
+        return model.SerializeToString()
+
+    return filled
+
+
+def nudge(name, value):
+    if name != "actor.weights.linear1_weight":
+        return None
+    value[3, 5] += 1e-2
+    return value
+
+
+@pytest.mark.parametrize("task", ["matrix/uneven", "mamujoco/HalfCheetah-2x3"])
+def test_a_tampered_weight_is_refused_and_nothing_is_written(make_policy, build, monkeypatch, task):
+    policy = make_policy(task)
+    monkeypatch.setattr(building, "fill", tampered(nudge))
+    with pytest.raises(parity.ParityError, match="is not the trained one") as caught:
+        build(policy)
+    assert isinstance(caught.value, WorkFailed)
+    assert not isinstance(caught.value, UserError)
+    assert not policy.run.exists() or not list(policy.run.iterdir())
+
+
+def test_a_refused_export_leaves_the_bundle_before(make_policy, build, monkeypatch):
+    policy = make_policy()
+    path = build(policy)
+    before = (path / "manifest.json").read_bytes()
+    monkeypatch.setattr(building, "fill", tampered(nudge))
+    with pytest.raises(parity.ParityError):
+        build(policy)
+    assert (path / "manifest.json").read_bytes() == before
+
+
+def test_an_ignored_mask_is_refused(make_policy, monkeypatch, build):
+    def unmask(name, value):
+        is_the_illegal_logit = value.dtype == np.float32 and value.size == 1 and value.item() < -1e9
+        return np.zeros_like(value) if is_the_illegal_logit else None
+
+    monkeypatch.setattr(building, "fill", tampered(unmask))
+    with pytest.raises(parity.ParityError, match=r"greedy actions differ|outputs differ"):
+        build(make_policy())
+
+
+def test_nan_is_a_difference(make_policy):
+    report = parity.ParityReport("a", 1, (1,), {"mean": 0.0})
+    parity._compare(report, 0, {"mean": np.zeros((1, 2), np.float32)}, {"mean": np.float32([[0.0, np.nan]])})
+    assert not report.passed
+
+
+def test_ties_do_not_count_and_real_differences_do():
+    report = parity.ParityReport("a", 1, (3,), {"action": 0.0, "logits": 0.0})
+    logits = np.float32([[1.0, 1.0 + 1e-6], [1.0, 1.1], [5.0, -1e10]])
+    expected = {"action": np.array([1, 1, 0]), "logits": logits}
+    parity._compare(report, 0, expected, {"action": np.array([0, 0, 1]), "logits": logits})
+    assert (report.actions, report.ties, report.mismatches) == (3, 1, 2)
+
+
+def test_what_was_replayed_is_reported(exported):
+    import json
+
+    policy, path = exported
+    proof = json.loads((path / "manifest.json").read_text())["parity"]
+    assert proof["passed"]
+    assert proof["steps"] >= 200
+    assert proof["batches"] == [1, 3, 17]
+    assert proof["max_error"] <= 1e-5
+    for entry in proof["agents"].values():
+        if policy.team.spec.discrete:
+            assert entry["actions"] == 200 * (1 + 3 + 17)
+            assert entry["mismatches"] == 0
+
+
+def test_recording_holds_real_observations_and_single_choices(make_policy):
+    from contextlib import closing
+
+    from a2po.training.runs import make_env
+
+    policy = make_policy()
+    with closing(make_env(policy.config, 17, seed=1)) as env:
+        recording = parity.record(env, policy.team, 31)
+    assert recording.obs.shape == (31, 17, 2, 2)
+    np.testing.assert_allclose(recording.obs[:4, 0, 0, 0], [0, 1 / 3, 2 / 3, 0], atol=1e-6)
+    assert recording.begun[0].all() and recording.begun[3].all() and not recording.begun[1].any()
+    counts = recording.action_mask.sum(axis=-1)
+    assert (counts[::10] == 1).all()
+    assert (counts[1] == [2, 3]).all()
+    assert {int(row.argmax()) for row in recording.action_mask[0, :, 1]} == {0, 2}
+
+
+class Remembering(Actor):
+    """An actor with a memory: the place that a GRU will take."""
+
+    def forward(self, obs, action_mask, state_in):
+        state_out = torch.tanh(state_in * 0.5 + obs.mean(dim=-1)[:, None, None])
+        parameters, _ = super().forward(obs + state_out.sum(dim=(1, 2))[:, None], action_mask, state_in)
+        return parameters, state_out
+
+
+def remembering_graph(policy):
+    import dataclasses
+
+    graph = actor_graph(policy.team, 0)
+    shape = dataclasses.replace(graph.actor.shape, num_layers=1, hidden_size=4)
+    scale = policy.team.single_actor(0).scale
+    actor = Remembering(shape, graph.actor.weights, scale=None, action_dims=graph.actor.action_dims)
+    from a2po.exporters.wrapper import ActorGraph
+
+    recurrent = ActorGraph(Actor(shape, graph.actor.weights, scale=scale, action_dims=graph.actor.action_dims), None)
+    recurrent.actor = actor
+    return recurrent.eval()
+
+
+def test_recurrent_state_is_replayed_with_resets(make_policy):
+    graph = remembering_graph(make_policy())
+    content = fill(trace(graph), graph, {})
+    model = onnx.load_from_string(content)
+    assert [value.name for value in model.graph.input] == ["obs", "action_mask", "state_in"]
+    assert [value.name for value in model.graph.output] == ["action", "logits", "state_out"]
+    rng = np.random.default_rng(0)
+    obs = rng.normal(size=(40, 17, 2)).astype(np.float32)
+    begun = rng.random((40, 17)) < 0.1
+    report = parity.prove("row", graph, content, obs, np.ones((40, 17, 2), bool), begun)
+    assert report.max_error["state_out"] < 1e-5
+    forgetful = onnx.load_from_string(content)
+    for node in forgetful.graph.node:
+        for index, name in enumerate(node.output):
+            if name == "state_out":
+                node.output[index] = "unused_state"
+    forgetful.graph.node.append(onnx.helper.make_node("Identity", ["state_in"], ["state_out"]))
+    with pytest.raises(parity.ParityError, match="state_out"):
+        parity.prove("row", graph, forgetful.SerializeToString(), obs, np.ones((40, 17, 2), bool), begun)

@@ -1,0 +1,84 @@
+"""Trained policies without training: random weights with biases, and observation statistics that are not trivial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from a2po.config import EnvConfig, NetworkConfig, TrainConfig
+from a2po.exporters.build import build_bundle
+from a2po.networks.team_policy import TeamPolicy
+from a2po.training.runs import TrainedPolicy, make_env
+
+HUMANOID = "mamujoco/Humanoid-9|8"
+CHEETAH = "mamujoco/HalfCheetah-2x3"
+UNEVEN = "matrix/uneven"
+
+
+def random_policy(run: Path, task: str = UNEVEN, **network) -> TrainedPolicy:
+    options = {"length": 3} if task.startswith("matrix") else {}
+    config = TrainConfig(task=task, network=NetworkConfig(**network), env=EnvConfig(num_threads=1, options=options))
+    env = make_env(config, 1, seed=0)
+    env.close()
+    team = TeamPolicy(env.spec, config.network, seed=0)
+    stream = torch.Generator().manual_seed(7)
+    team.actors.values.copy_(torch.randn(team.actors.values.shape, generator=stream) * 0.3)
+    mask_padding(team)
+    team.obs_norm.update(torch.randn(64, *team.obs_norm.shape, generator=stream) * 3.0 + 1.0)
+    return TrainedPolicy(run, config, team, 4096, "step_000000004096", {"a2po": "0.1.0", "commit": "c0ffee"})
+
+
+def mask_padding(team: TeamPolicy) -> None:
+    """Zero what no agent has, as training leaves it."""
+    fresh = TeamPolicy(team.spec, team.network, seed=1).actors
+    first, last = "linear0_weight", f"linear{len(team.actor_shape.mlp.layer_sizes) - 1}_weight"
+    views, kept = team.actors.views(team.actors.values), fresh.views(fresh.values)
+    for name in (first, last):
+        views[name].mul_(kept[name] != 0)
+
+
+def open_env(policy: TrainedPolicy):
+    return lambda copies: make_env(policy.config, copies, seed=1)
+
+
+@pytest.fixture
+def make_policy(tmp_path):
+    def make(task: str = UNEVEN, **network) -> TrainedPolicy:
+        return random_policy(tmp_path / "run", task, **network)
+
+    return make
+
+
+@pytest.fixture
+def build():
+    def build_it(policy: TrainedPolicy, **options) -> Path:
+        return build_bundle(policy, open_env(policy), **options)
+
+    return build_it
+
+
+@pytest.fixture(scope="session", params=[UNEVEN, CHEETAH, HUMANOID])
+def exported(request, tmp_path_factory) -> tuple[TrainedPolicy, Path]:
+    """A policy and its bundle: discrete with unequal numbers of actions, continuous, continuous with unequal observations."""
+    policy = random_policy(tmp_path_factory.mktemp("exported") / "run", request.param)
+    return policy, build_bundle(policy, open_env(policy))
+
+
+@pytest.fixture(scope="session")
+def uneven(tmp_path_factory) -> tuple[TrainedPolicy, Path]:
+    """The smallest policy and its bundle. Tests that alter the bundle copy it first."""
+    policy = random_policy(tmp_path_factory.mktemp("uneven") / "run")
+    return policy, build_bundle(policy, open_env(policy))
+
+
+@pytest.fixture
+def shared_policy(make_policy):
+    """A task whose agents have the same sizes, with equal weights."""
+    policy = make_policy("matrix/climbing")
+    policy.team.actors.values[1] = policy.team.actors.values[0]
+    for name in ("exact_mean", "m2"):
+        getattr(policy.team.obs_norm, name)[1] = getattr(policy.team.obs_norm, name)[0]
+    policy.team.obs_norm._refresh()
+    return policy

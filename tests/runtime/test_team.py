@@ -1,0 +1,250 @@
+"""A Team plays exactly what was trained, in every form of input, without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from a2po.errors import DependencyError, ObservationError
+from a2po.networks.distributions import MaskedCategorical
+from a2po.runtime import Team
+
+
+def inputs(policy, batch, seed=0):
+    """Observations [B, N, O] with zeros in the padding, and masks with at least one legal action, or None."""
+    spec, rng = policy.team.spec, np.random.default_rng(seed)
+    obs = (rng.normal(size=(batch, spec.num_agents, spec.max_obs_size)) * 3 + 1).astype(np.float32)
+    for agent, size in enumerate(spec.obs_sizes):
+        obs[:, agent, size:] = 0.0
+    if not spec.discrete:
+        return obs, None
+    mask = rng.random((batch, spec.num_agents, spec.max_action_size)) < 0.5
+    for agent, size in enumerate(spec.action_sizes):
+        mask[:, agent, 0], mask[:, agent, size:] = True, False
+    return obs, mask
+
+
+def by_agent(policy, values, sizes):
+    return {name: values[..., agent, : sizes[agent]] for agent, name in enumerate(policy.team.spec.agents)}
+
+
+def greedy(policy, obs, mask):
+    state = policy.team.initial_state(len(obs))
+    mask = None if mask is None else torch.from_numpy(mask)
+    return policy.team.act(torch.from_numpy(obs), mask, state, None).actions.numpy()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 17])
+def test_equals_the_trained_team(exported, batch):
+    policy, path = exported
+    team, (obs, mask) = Team.load(path), inputs(policy, batch)
+    actions, expected = team.act(obs, mask), greedy(policy, obs, mask)
+    assert actions.shape == expected.shape
+    assert actions.dtype == expected.dtype
+    np.testing.assert_allclose(actions, expected, atol=1e-5, rtol=0)
+
+
+def test_all_forms_of_input_agree(exported):
+    policy, path = exported
+    spec, team, (obs, mask) = policy.team.spec, Team.load(path), inputs(policy, 3)
+    actions = team.act(obs, mask)
+    obs_dict = by_agent(policy, obs, spec.obs_sizes)
+    mask_dict = None if mask is None else by_agent(policy, mask, spec.action_sizes)
+    as_dict = team.act(obs_dict, mask_dict)
+    assert list(as_dict) == list(spec.agents)
+    for agent, name in enumerate(spec.agents):
+        own = actions[:, agent] if spec.discrete else actions[:, agent, : spec.action_sizes[agent]]
+        np.testing.assert_array_equal(as_dict[name], own)
+        assert as_dict[name].dtype == actions.dtype
+    single = team.act(obs[0], None if mask is None else mask[0])
+    np.testing.assert_allclose(single, actions[0], atol=1e-6)
+    first = team.act({name: rows[0] for name, rows in obs_dict.items()}, mask_dict and {name: rows[0] for name, rows in mask_dict.items()})
+    for agent, name in enumerate(spec.agents):
+        assert first[name].shape == (() if spec.discrete else (spec.action_sizes[agent],))
+    one = spec.agents[1]
+    np.testing.assert_array_equal(team.act({one: obs_dict[one]}, mask_dict and {one: mask_dict[one]})[one], as_dict[one])
+
+
+def test_continuous_actions_stay_inside_the_box_and_padding_is_zero(exported):
+    policy, path = exported
+    if policy.team.spec.discrete:
+        pytest.skip("discrete")
+    spec, team, (obs, _) = policy.team.spec, Team.load(path), inputs(policy, 200)
+    for actions in (team.act(obs * 100), team.act(obs, noise=np.random.default_rng(0))):
+        for agent, size in enumerate(spec.action_sizes):
+            assert (actions[:, agent, :size] >= spec.action_spaces[agent].low).all()
+            assert (actions[:, agent, :size] <= spec.action_spaces[agent].high).all()
+            assert (actions[:, agent, size:] == 0).all()
+
+
+def test_sampling_follows_the_noise(exported):
+    policy, path = exported
+    spec, team, (obs, mask) = policy.team.spec, Team.load(path), inputs(policy, 5)
+    rng = np.random.default_rng(3)
+    shape = (5, spec.num_agents, spec.max_action_size)
+    noise = (rng.random(shape) if spec.discrete else rng.normal(size=shape)).astype(np.float32)
+    actions = team.act(obs, mask, noise=noise)
+    np.testing.assert_array_equal(actions, team.act(obs, mask, noise=noise))
+    own_noise = by_agent(policy, noise, spec.action_sizes)
+    for agent, name in enumerate(spec.agents):
+        actor = policy.team.single_actor(agent)
+        own_obs = torch.from_numpy(np.ascontiguousarray(obs[:, agent, : spec.obs_sizes[agent]]))
+        own_mask = None if mask is None else torch.from_numpy(mask[:, agent, : spec.action_sizes[agent]].copy())
+        with torch.no_grad():
+            distribution = actor.distribution(actor(own_obs, own_mask, torch.zeros(5, 0, 0))[0])
+            sample = distribution.sample(torch.from_numpy(own_noise[name].copy()))
+        if isinstance(distribution, MaskedCategorical):
+            np.testing.assert_array_equal(actions[:, agent], sample)
+        else:
+            padded = torch.zeros(5, spec.num_agents, spec.max_action_size)
+            padded[:, agent, : spec.action_sizes[agent]] = sample
+            np.testing.assert_allclose(actions[:, agent], policy.team.to_env_units(padded)[:, agent], atol=2e-5)
+
+
+def test_noise_that_is_not_random_is_the_greedy_action(exported):
+    policy, path = exported
+    spec, team, (obs, mask) = policy.team.spec, Team.load(path), inputs(policy, 4)
+    constant = 0.5 if spec.discrete else 0.0
+    noise = np.full((4, spec.num_agents, spec.max_action_size), constant, np.float32)
+    np.testing.assert_allclose(team.act(obs, mask, noise=noise), team.act(obs, mask), atol=1e-6)
+
+
+def test_generator_gives_the_policys_frequencies(uneven):
+    policy, path = uneven
+    team, rows = Team.load(path), 20000
+    obs = np.broadcast_to(np.float32([[0.5, 1.0], [0.5, 1.0]]), (rows, 2, 2))
+    first = team.act(obs, noise=np.random.default_rng(0))
+    np.testing.assert_array_equal(first, team.act(obs, noise=np.random.default_rng(0)))
+    actor = policy.team.single_actor(1)
+    with torch.no_grad():
+        expected = torch.softmax(actor(torch.tensor([[0.5, 1.0]]), None, torch.zeros(1, 0, 0))[0][0], -1)[0].numpy()
+    np.testing.assert_allclose(np.bincount(first[:, 1], minlength=3) / rows, expected, atol=0.02)
+
+
+def test_facts_about_the_team(exported):
+    policy, path = exported
+    team = Team.load(path)
+    assert team.agents == policy.team.spec.agents
+    assert team.task == policy.team.spec.task
+    assert team.manifest["training"]["step"] == 4096
+    team.reset()
+    team.reset(np.array([True, False]))
+
+
+def test_sessions_use_one_thread_and_the_provider_that_was_asked_for(uneven):
+    _, path = uneven
+    for actors in Team.load(path)._actors:
+        assert actors.session.get_providers()[0] == "CPUExecutionProvider"
+        options = actors.session.get_session_options()
+        assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+
+
+def test_no_silent_fallback_to_the_cpu(uneven, monkeypatch):
+    import onnxruntime
+
+    _, path = uneven
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(DependencyError, match=r"provider 'cuda'.*pip install \"a2po\[gpu\]\""):
+            Team.load(path, provider="cuda")
+    with pytest.raises(DependencyError, match="did you mean 'cuda'"):
+        Team.load(path, provider="cudaa")
+    # What onnxruntime does when CUDA is listed but its libraries do not load: a session on the CPU, and no error.
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    on_the_cpu = ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda model, options, providers: session(model, options, on_the_cpu))
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    with pytest.raises(DependencyError, match="fell back to CPUExecutionProvider"):
+        Team.load(path, provider="cuda")
+
+
+def test_missing_onnxruntime_names_the_extra(uneven, monkeypatch):
+    from a2po.runtime import actors
+
+    monkeypatch.setattr(actors, "find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match=r"pip install \"a2po\[cpu\]\""):
+        Team.load(uneven[1])
+
+
+def test_plays_without_torch(exported):
+    policy, path = exported
+    spec = policy.team.spec
+    code = f"""
+import sys
+sys.modules["torch"] = sys.modules["onnx"] = sys.modules["pydantic"] = sys.modules["gymnasium"] = None
+import numpy as np
+from a2po.runtime import Team
+team = Team.load({str(path)!r})
+print(team.act(np.zeros((2, {spec.num_agents}, {spec.max_obs_size}), np.float32)).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("(2, ")
+
+
+def test_state_is_kept_by_row_and_reset_by_row(tmp_path):
+    """A hand-made recurrent bundle: the action is the sum of what was seen since the last reset."""
+    team = Team.load(summing_bundle(tmp_path / "bundle"))
+    ones = np.ones((3, 1, 2), np.float32)
+    assert team.act(ones).ravel().tolist() == [2, 2, 2]
+    assert team.act(ones * 2).ravel().tolist() == [6, 6, 6]
+    team.reset(np.array([False, True, False]))
+    assert team.act(ones).ravel().tolist() == [8, 2, 8]
+    team.reset([0])
+    assert team.act(ones).ravel().tolist() == [2, 4, 10]
+    with pytest.raises(ObservationError, match=r"2 rows, but its memory holds 3: call team.reset\(\) first"):
+        team.act(ones[:2])
+    team.reset()
+    assert team.act(ones[:2]).ravel().tolist() == [2, 2]
+    team.reset()
+    assert team.act(ones[0]).ravel().tolist() == [2]
+
+
+def summing_bundle(path):
+    import hashlib
+    import json
+
+    from onnx import TensorProto, checker, helper
+
+    def value(name, *shape):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+
+    nodes = [
+        helper.make_node("Unsqueeze", ["obs", "one"], ["row"]),
+        helper.make_node("Add", ["state_in", "row"], ["state_out"]),
+        helper.make_node("ReduceSum", ["state_out", "axes"], ["sum"], keepdims=0),
+        helper.make_node("Unsqueeze", ["sum", "one"], ["action"]),
+        helper.make_node("Identity", ["action"], ["mean"]),
+        helper.make_node("Mul", ["action", "zero"], ["log_std"]),
+    ]
+    constants = [
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2]),
+        helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]),
+    ]
+    outputs = [value("action", 1), value("mean", 1), value("log_std", 1), value("state_out", 1, 2)]
+    graph = helper.make_graph(nodes, "summing", [value("obs", 2), value("state_in", 1, 2)], outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    checker.check_model(model, full_check=True)
+    content = model.SerializeToString()
+    agent = {
+        "index": 0,
+        "file": "agents/a.onnx",
+        "observation": {"size": 2, "features": ["x", "y"]},
+        "action": {"kind": "continuous", "size": 1, "names": ["u"], "low": [-100.0], "high": [100.0]},
+        "state": {"num_layers": 1, "hidden_size": 2},
+    }
+    manifest = {
+        "format": 1,
+        "task": {"name": "summing", "obs_width": 2, "action_width": 1},
+        "agents": {"a": agent},
+        "files": {"agents/a.onnx": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}},
+    }
+    (path / "agents").mkdir(parents=True)
+    (path / "agents" / "a.onnx").write_bytes(content)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    return path
