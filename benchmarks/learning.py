@@ -7,12 +7,17 @@ Prints the table of the README, draws docs/images/learning.png and writes benchm
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+# Python puts a script's own folder first; benchmarks/mujoco.py would then hide the package of that name.
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
+
 import argparse
 import json
 import statistics
 import tempfile
 import time
-from pathlib import Path
 
 import a2po
 from a2po.config import resolve

@@ -7,11 +7,16 @@ Everything is measured in one run. CPU time is that of all threads of the proces
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+# Python puts a script's own folder first; benchmarks/mujoco.py would then hide the package of that name.
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
+
 import argparse
 import json
 import statistics
 import time
-from pathlib import Path
 
 import torch
 
@@ -126,9 +131,7 @@ def against_harl(iterations: int) -> dict:
                 speed, share = samples / wall, clock.median("update", "wall") / wall
                 rows[f"{task} {algorithm} critics={critics}"] = {"steps_per_s": speed, "ratio": speed / stored, "update_share": share}
                 label = f"{task} {algorithm:5s} critics {critics:9s} {epochs:2d} epochs"
-                print(
-                    f"{label}: {speed:7,.0f} env-steps/s, update {100 * share:.0f} %, HARL HAPPO (stored) {stored:,}: {speed / stored:.1f} x"
-                )
+                print(f"{label}: {speed:7,.0f} env-steps/s, update {100 * share:.0f} %, HARL {stored:,}: {speed / stored:.1f} x")
     return rows
 
 

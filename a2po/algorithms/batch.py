@@ -60,7 +60,7 @@ def passes(rows: Rows, max_rows: int) -> Iterator[Rows]:
     if isinstance(rows, slice):
         yield from (slice(start, min(start + max_rows, rows.stop)) for start in range(rows.start, rows.stop, max_rows))
     else:
-        yield from rows.split(max_rows)
+        yield from torch.split(rows, max_rows)
 
 
 def pick(values: Tensor, agents: slice, rows: Rows) -> Tensor:

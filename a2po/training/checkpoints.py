@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from a2po.errors import CheckpointError
 from a2po.files import complete_folder, replace_text, sha256, write_json
 
 FORMAT = 1
+TENSORS, TREE = "tensors.safetensors", "state.json"
 Say = Callable[[str], None]
 
 
@@ -46,9 +47,9 @@ class Checkpoints:
         tensors: dict[str, Tensor] = {}
         tree = _split(state, "", tensors)
         with complete_folder(path) as temporary:
-            save_file(tensors, temporary / "tensors.safetensors")
-            write_json(temporary / "state.json", tree)
-            hashes = {name: sha256(temporary / name) for name in ("tensors.safetensors", "state.json")}
+            (temporary / TENSORS).write_bytes(save(tensors))  # written here, so that a full disk is a plain OSError
+            write_json(temporary / TREE, tree)
+            hashes = {name: sha256(temporary / name) for name in (TENSORS, TREE)}
             write_json(temporary / "manifest.json", {"format": FORMAT, "step": step, "sha256": hashes})
         replace_text(self.folder / "latest", path.name + "\n")
         if best:
@@ -111,12 +112,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise CheckpointError(f"format {manifest['format']}, this a2po reads {FORMAT}")
-        for name, expected in manifest["sha256"].items():
-            actual = sha256(path / name)
+        if checkpoint_name(manifest["step"]) != path.name:
+            raise CheckpointError(f"its manifest is that of step {manifest['step']}")
+        for name in (TENSORS, TREE):
+            expected, actual = manifest["sha256"][name], sha256(path / name)
             if actual != expected:
                 raise CheckpointError(f"{name} has SHA-256 {actual[:12]}…, its manifest says {expected[:12]}…")
-        tensors = load_file(path / "tensors.safetensors")
-        tree = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        tensors = load_file(path / TENSORS)
+        tree = json.loads((path / TREE).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{type(error).__name__}: {error}") from error
     state: dict[str, Any] = _join(tree, tensors)
@@ -129,12 +132,13 @@ def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         return {str(key): _split(item, f"{path}/{key}", tensors) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_split(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
+    key = f"{len(tensors)}:{path}"  # numbered, so that no two paths can meet
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().cpu().contiguous().clone()
-        return {"$tensor": path}
+        tensors[key] = value.detach().cpu().contiguous().clone()
+        return {"$tensor": key}
     if isinstance(value, np.ndarray):
-        tensors[path] = torch.from_numpy(np.ascontiguousarray(value)).clone()
-        return {"$array": path}
+        tensors[key] = torch.from_numpy(value.copy(order="C"))
+        return {"$array": key}
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):

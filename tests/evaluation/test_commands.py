@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from a2po.cli.app import main
+from a2po.exporters import parity
+from a2po.runtime import read_bundle
 
 
 @pytest.fixture
@@ -73,8 +77,6 @@ def test_what_the_user_can_mend(run, command, arguments, message):
 
 
 def test_failed_parity_exits_with_1(run, command, monkeypatch):
-    from a2po.exporters import parity
-
     monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     before = (run / "bundle" / "manifest.json").read_bytes()
     code, out, err = command("export")
@@ -101,9 +103,18 @@ assert not heavy, heavy
 
 
 def test_inspect_shows_a_run_without_a_bundle(run, command):
-    import shutil
-
     shutil.rmtree(run / "bundle")
     code, out, _ = command("inspect", str(run))
     assert code == 0
     assert "a2po export runs/first" in out
+
+
+def test_another_process_writes_the_same_actors(run, command):
+    assert command("export", "--output", "here")[0] == 0
+    code = "import sys; sys.argv = ['a2po', 'export', '--output', 'there']; from a2po.cli.app import main; main()"
+    environment = {**os.environ, "PYTHONHASHSEED": "17"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    here, there = read_bundle("here"), read_bundle("there")
+    assert here.fingerprint == there.fingerprint
+    assert here.files == there.files

@@ -236,7 +236,7 @@ def test_a_pointer_that_is_lost_or_wrong_costs_nothing(folder: Checkpoints) -> N
 
 
 @pytest.mark.resilience
-@pytest.mark.parametrize("function", ["save_file", "write_json", "replace_text"])
+@pytest.mark.parametrize("function", ["save", "write_json", "replace_text"])
 def test_a_failed_write_leaves_what_was_there(folder: Checkpoints, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
 
 from a2po.config import TrainConfig, override, resolve, validate
 from a2po.envs.protocol import Step, VectorEnv
 from a2po.errors import CheckpointError, ConfigError, RunError, TaskError, UserError, WorkFailed
-from a2po.training import checkpoints as checkpoints_module
 from a2po.training import trainer as trainer_module
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.interrupt import Interrupt
@@ -84,7 +82,7 @@ def play(config: TrainConfig | None, runs: Path, name: str | None = "run", view:
 def without_times(state: Any) -> Any:
     if isinstance(state, dict):
         return {key: without_times(value) for key, value in state.items() if key not in TIMES}
-    return state
+    return [without_times(value) for value in state] if isinstance(state, list) else state
 
 
 def assert_same(one: Any, other: Any, path: str = "") -> None:
@@ -289,7 +287,7 @@ def test_resume_needs_a_run_with_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "", " ", "..", "."])
 def test_a_name_is_a_plain_folder_name(name: str, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="plain folder name|exists already"):
+    with pytest.raises(RunError, match="plain folder name"):
         play(small(updates=1), tmp_path / "runs", name)
     assert not (tmp_path / "runs").exists() and not (tmp_path / "x").exists()
 
@@ -386,27 +384,23 @@ def test_a_reward_that_is_not_finite_fails_the_run_but_not_its_checkpoints(
 
 
 @pytest.mark.resilience
-@pytest.mark.parametrize(
-    "error",
-    [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error: No space left on device (os error 28)")],
-    ids=["OSError", "SafetensorError"],
-)
-def test_a_full_disk_is_said_and_training_goes_on(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    genuine, calls = checkpoints_module.save_file, []
+def test_a_full_disk_is_said_and_training_goes_on(tmp_path: Path) -> None:
+    """The operating system itself refuses the tensors of the second checkpoint (and of that one alone)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def save_file(*arguments: Any) -> None:
-        calls.append(1)
-        if len(calls) == 2:
-            raise error
-        genuine(*arguments)
+    def limit(shown: int) -> None:
+        size = {3: 16_384, 4: soft}.get(shown)
+        if size is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
-    monkeypatch.setattr(checkpoints_module, "save_file", save_file)
-    view = Watcher()
-    folder = tmp_path / "run" / "checkpoints"
-    result = play(small(updates=6, evaluate_every=0, checkpoint_every=2 * PER_UPDATE), tmp_path, view=view)
+    view, folder = Watcher(limit), tmp_path / "run" / "checkpoints"
+    try:
+        result = play(small(updates=6, evaluate_every=0, checkpoint_every=2 * PER_UPDATE), tmp_path, view=view)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert result.step == 6 * PER_UPDATE and result.interrupted_by is None
     complaints = [message for message in view.said if "not written" in message]
-    assert len(complaints) == 1 and f"{4 * PER_UPDATE:,}" in complaints[0] and "No space left" in complaints[0]
+    assert len(complaints) == 1 and f"{4 * PER_UPDATE:,}" in complaints[0] and "too large" in complaints[0]
     assert Checkpoints(folder).names() == [f"step_{updates * PER_UPDATE:012d}" for updates in (6, 2)]
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
@@ -467,15 +461,16 @@ def test_a_second_signal_is_not_swallowed() -> None:
 @pytest.mark.parametrize(("task", "optimum"), [("matrix/penalty", 10.0), ("matrix/uneven", 3.0)])
 def test_it_learns_the_best_joint_action(task: str, optimum: float, algorithm: str, tmp_path: Path) -> None:
     """From near-uniform play; each game has a worse equilibrium to be stuck in."""
-    update = {"rollout_length": 4, "num_epochs": 5, "num_minibatches": 1, "actor_learning_rate": 0.02, "critic_learning_rate": 0.02}
+    update = {"rollout_length": 4, "num_epochs": 5, "num_minibatches": 1, "actor_learning_rate": 0.03, "critic_learning_rate": 0.03}
     config = validate(
         {
             "task": task,
             "algorithm": algorithm,
+            "seed": 1,
             "env": {"num_envs": 64},
             "network": {"hidden_sizes": (16,)},
-            "update": {**update, "entropy_coefficient": 0.02},
-            "run": {"total_steps": 40 * 256, "evaluate_every": 40 * 256, "checkpoint_every": 10**9},
+            "update": {**update, "entropy_coefficient": 0.03},
+            "run": {"total_steps": 50 * 256, "evaluate_every": 50 * 256, "checkpoint_every": 10**9},
         }
     )
     result = play(config, tmp_path)

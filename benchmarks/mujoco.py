@@ -1,7 +1,7 @@
 """How near the family mamujoco is to the physical limit, raw ``mj_step``, and how far from the stock way.
 
-    python benchmarks/mamujoco.py                        # four tasks, under two minutes
-    python benchmarks/mamujoco.py --tasks Hopper-3x1 --json benchmarks/results/mamujoco.json
+    python benchmarks/mujoco.py                        # four tasks, under two minutes
+    python benchmarks/mujoco.py --tasks Hopper-3x1 --json benchmarks/results/mujoco.json
 
 Method: one pass plays random actions and records every control and every state that an episode started from. The timed
 passes then repeat exactly that: the environment from a saved state, raw physics as the plain loop that anyone would write
@@ -10,6 +10,12 @@ median of the repeats, passes interleaved so that a slow spell of the machine hi
 """
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# Python puts a script's own folder first; benchmarks/mujoco.py would then hide the package of that name.
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
 import argparse
 import contextlib
@@ -23,7 +29,6 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -196,7 +201,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.6, help="wall seconds of one pass")
     parser.add_argument("--obsk", default="1", help="0, 1, 2, ... or full")
     parser.add_argument("--profile", default="v5", choices=("v5", "paper"))
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "mujoco.json", help="write the figures here")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
