@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -57,6 +58,17 @@ def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     """``"; did you mean 'a', 'b'?"`` for the known names closest to ``name``, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)
     return f"; did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+
+
+def require(purpose: str, **packages: str) -> None:
+    """Check that optional packages are installed: ``require("training", torch="train")``.
+
+    Raises:
+        DependencyError: naming the first missing package and the extra that installs it.
+    """
+    for package, extra in packages.items():
+        if find_spec(package) is None:
+            raise missing_extra(package, extra, purpose)
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> DependencyError:

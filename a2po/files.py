@@ -26,17 +26,20 @@ def write_json(path: Path, value: Any) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write a small file so that a reader sees the old text or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def complete_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; on success it is flushed to disk and takes its final name, else it vanishes."""
-    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
+    temporary, aside = (path.with_name(f".{path.name}.{kind}{os.getpid()}") for kind in ("tmp", "old"))
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
@@ -44,12 +47,13 @@ def complete_folder(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
-        if path.exists():
-            shutil.rmtree(path)
+        if path.exists():  # a folder cannot replace a full one: the old one steps aside, and both names are whole at all times
+            os.replace(path, aside)
         os.replace(temporary, path)
         _sync(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in (temporary, aside):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

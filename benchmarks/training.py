@@ -92,7 +92,7 @@ def measure(config: TrainConfig, iterations: int, num_threads: int = 1) -> tuple
 
 
 def whole_training(iterations: int) -> dict:
-    config = resolve(values={"algorithm": "mappo"})
+    config = resolve(values={"algorithm": "mappo"}, settings=["update.num_epochs=6", "update.num_minibatches=4"])
     clock, samples = measure(config, iterations)
     per_step = {
         name: clock.median(name) / samples * 1e6 for name in ("environment", "inference", "sampling", "prepare", "update", "statistics")

@@ -26,6 +26,9 @@ def train(
 ) -> None:
     """Train a team: sample, update, evaluate greedily now and then, save. Ctrl-C saves and leaves."""
     from a2po import config as configuration
+    from a2po.errors import require
+
+    require("training", torch="train", gymnasium="train")
     from a2po.training import runs as run_folders
     from a2po.training.loop import train as run_training
 

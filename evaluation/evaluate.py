@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2po.errors import UserError, WorkFailed, did_you_mean, missing_extra
+from a2po.errors import UserError, WorkFailed, did_you_mean, require
 from a2po.evaluation import results
 from a2po.evaluation.statistics import summary
 
@@ -85,10 +84,9 @@ def _check_arguments(episodes: int, policy: str, num_envs: int | None, report: b
     for name, value in (("episodes", episodes), ("num_envs", 1 if num_envs is None else num_envs)):
         if value < 1:
             raise UserError(f"{name} must be at least 1, got {value}")
-    needed = [("torch", "train", "evaluating"), *((package, "report", "the report") for package in ("matplotlib", "jinja2") if report)]
-    for package, extra, purpose in needed:
-        if find_spec(package) is None:
-            raise missing_extra(package, extra, purpose)
+    require("evaluating", torch="train")
+    if report:
+        require("the report", matplotlib="report", jinja2="report")
 
 
 def _play(

@@ -40,6 +40,7 @@ def learning_curve(rows: Sequence[dict[str, Any]]) -> str | None:
             label = f"evaluation (greedy, {evaluations[-1]['episodes']} episodes, ± standard deviation)"
             axes.errorbar(steps, means, yerr=spread, fmt="o", color="#e45756", markersize=4, capsize=2, linewidth=1, label=label)
         axes.set(xlabel="environment steps", ylabel="return per episode")
+        axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right", fontsize=8, frameon=False)
         axes.spines[["top", "right"]].set_visible(False)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from a2po.errors import BundleError, missing_extra
+from a2po.errors import BundleError, require
 from a2po.evaluation.plots import learning_curve
 from a2po.evaluation.results import Home, read_results
 from a2po.files import replace_text
@@ -22,9 +21,7 @@ def write_report(home: Home) -> Path:
     Raises:
         DependencyError: matplotlib or jinja2 is not installed.
     """
-    for package in ("matplotlib", "jinja2"):
-        if find_spec(package) is None:
-            raise missing_extra(package, "report", "the report")
+    require("the report", matplotlib="report", jinja2="report")
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)

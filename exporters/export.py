@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from a2po.errors import missing_extra
+from a2po.errors import require
 
 DEFAULT_OPSET = 18
 """The first opset that the exporter writes natively; older engines stop before 20."""
@@ -37,9 +36,7 @@ def export(
         UserError: the run, the checkpoint, an agent's name or the opset is wrong, or a package is missing.
         ParityError: an exported actor does not do what the trained one does.
     """
-    for package, extra in (("torch", "train"), ("onnx", "train"), ("onnxscript", "train"), ("onnxruntime", "cpu")):
-        if find_spec(package) is None:
-            raise missing_extra(package, extra, "exporting")
+    require("exporting", torch="train", onnx="train", onnxscript="train", onnxruntime="cpu")
     from a2po.exporters.build import build_bundle
     from a2po.training.runs import make_env, open_policy
 

@@ -76,5 +76,5 @@ def rule(name: str) -> UpdateRule:
     Raises: ConfigError: there is none.
     """
     if name not in RULES:
-        raise ConfigError(f"unknown update rule '{name}'{did_you_mean(name, RULES)} (known: {', '.join(RULES)})")
+        raise ConfigError(f"unknown algorithm '{name}'{did_you_mean(name, RULES)} (known: {', '.join(RULES)})")
     return RULES[name]

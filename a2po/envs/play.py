@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from a2po.envs.protocol import EpisodeRecord, Observations, VectorEnv
+from a2po.errors import WorkFailed
 
 Act = Callable[[Observations, Tensor | None], Tensor]
 """(observations, [B] bool rows whose episode has just begun, or None for all) -> actions in the environment's units."""
@@ -35,7 +36,7 @@ def play(
     is told the number of valid episodes so far.
 
     Raises:
-        RuntimeError: more episodes were invalid than valid ones were asked for.
+        WorkFailed: more episodes were invalid than valid ones were asked for.
     """
     copies = env.num_envs
     quotas = [episodes // copies + (copy < episodes % copies) for copy in range(copies)]
@@ -52,7 +53,7 @@ def play(
                 records.append(record)
                 valid[copy] += not record["invalid"]
         if len(records) > 2 * episodes:
-            raise RuntimeError(f"{len(records) - sum(valid)} of {len(records)} episodes of {env.spec.task} ended in a fault")
+            raise WorkFailed(f"{len(records) - sum(valid)} of {len(records)} episodes of {env.spec.task} ended in a fault")
         if progress:
             progress(sum(valid))
     return sorted(records, key=lambda record: int(record["copy"]))

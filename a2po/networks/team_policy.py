@@ -13,7 +13,7 @@ from torch import Tensor
 
 from a2po.config import NetworkConfig
 from a2po.envs.protocol import TaskSpec
-from a2po.errors import ConfigError
+from a2po.errors import ConfigError, TaskError
 from a2po.networks import mlp
 from a2po.networks.actor import Actor, ActorShape, ObservationScale
 from a2po.networks.critic import Critic
@@ -163,17 +163,19 @@ class TeamPolicy:
         """[C, M] from returns to the normaliser's units."""
         return self.value_norm.normalise(returns.T).T if self.network.normalise_values else returns
 
-    def update_statistics(self, obs: Tensor, state: Tensor, alive: Tensor) -> None:
+    def update_statistics(self, obs: Tensor, state: Tensor, alive: Tensor, valid: Tensor | None = None) -> None:
         """Merge a rollout into the observation statistics. Between update rounds only: within one they are frozen.
 
         Args:
             obs: [T, B, N, O].
             state: [T, B, S] or [T, B, N, S].
             alive: [T, B, N], the observations that count.
+            valid: [T, B], the steps that count: not those of episodes that a fault ended. None for all.
         """
         if self.network.normalise_observations:
-            self.obs_norm.update(obs, alive)
-            self.state_norm.update(state)
+            valid = torch.ones_like(alive[..., 0]) if valid is None else valid
+            self.obs_norm.update(obs, alive & valid.unsqueeze(-1))
+            self.state_norm.update(state, valid.unsqueeze(-1).expand_as(alive) if self.spec.state_per_agent else valid)
 
     def to_env_units(self, samples: Tensor) -> Tensor:
         """Scale samples in [-1, 1] to the agents' boxes and clip them to these; discrete actions stay as they are."""
@@ -200,4 +202,6 @@ def action_bounds(spec: TaskSpec) -> tuple[Tensor, Tensor]:
     for agent, space in enumerate(spec.action_spaces):
         if isinstance(space, Box):
             bounds[:, agent, : spec.action_sizes[agent]] = space.low.reshape(-1), space.high.reshape(-1)
+            if not np.isfinite(bounds[:, agent]).all():
+                raise TaskError(f"{spec.task}: the action space of '{spec.agents[agent]}' is unbounded; actors scale to finite bounds")
     return torch.from_numpy(bounds[0]), torch.from_numpy(bounds[1])

@@ -5,7 +5,7 @@ onnxruntime's message about a wrong shape names no agent, and several of its ker
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,8 @@ def mask_array(value: Any, what: str) -> np.ndarray:
     return mask
 
 
-def check_shape(array: np.ndarray, shapes: Sequence[tuple[int, ...]], what: str) -> None:
-    """The array has one of the shapes, behind a batch axis or without.
+def check_shape(array: np.ndarray, shapes: Sequence[tuple[int, ...]], what: str, hint: str = "") -> None:
+    """The array has one of the shapes, behind a batch axis or without. ``hint`` ends the message.
 
     Raises:
         ObservationError: it has not.
@@ -52,7 +52,16 @@ def check_shape(array: np.ndarray, shapes: Sequence[tuple[int, ...]], what: str)
         if array.shape == shape or (array.ndim == len(shape) + 1 and array.shape[1:] == shape):
             return
     expected = " or ".join(f"{list(shape)} or [batch, {', '.join(map(str, shape))}]" for shape in shapes)
-    raise ObservationError(f"{what}: expected shape {expected}, got {list(array.shape)}")
+    raise ObservationError(f"{what}: expected shape {expected}, got {list(array.shape)}{hint}")
+
+
+def width_hint(agents: Iterable[AgentSpec], shape: tuple[int, ...]) -> str:
+    """Which feature of which agent a wrong width misses, or where the widest agent's features end."""
+    widest = max(agents, key=lambda agent: agent.obs_size)
+    width = shape[-1] if shape else 0
+    if width < widest.obs_size:
+        return f": agent '{widest.name}' misses feature '{widest.features[width]}' (index {width})"
+    return f": the last feature of agent '{widest.name}' is '{widest.features[-1]}' (index {widest.obs_size - 1})"
 
 
 def check_finite(agent: AgentSpec, obs: np.ndarray) -> None:

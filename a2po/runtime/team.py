@@ -172,12 +172,14 @@ class Team:
             self._check_names(what, value, like)
             arrays = {name: convert(part, f"agent '{name}': {what}") for name, part in value.items()}
             for name, array in arrays.items():
-                guard.check_shape(array, [(sizes[name],)], f"agent '{name}': {what}")
+                hint = guard.width_hint([self._specs[name]], array.shape) if kind == "obs" else ""
+                guard.check_shape(array, [(sizes[name],)], f"agent '{name}': {what}", hint)
             batched = next(iter(arrays.values())).ndim == 2
         else:
             padded = convert(value, what)
             width = self._obs_width if kind == "obs" else self._action_width
-            guard.check_shape(padded, [(len(sizes), width)], f"{what} of {len(sizes)} agents")
+            hint = guard.width_hint(self._specs.values(), padded.shape) if kind == "obs" else ""
+            guard.check_shape(padded, [(len(sizes), width)], f"{what} of {len(sizes)} agents", hint)
             batched = padded.ndim == 3
             arrays = {name: padded[..., index, :size] for index, (name, size) in enumerate(sizes.items())}
         arrays = {name: array if batched else array[None] for name, array in arrays.items()}

@@ -97,7 +97,8 @@ class Checkpoints:
 
     def _prune(self) -> None:
         kept = {*self.names()[: self.keep], self.pointer("best")}
-        for name in self.names():
+        leftovers = [path.name for path in self.folder.glob(".step_*")]  # of processes that were killed while writing
+        for name in [*leftovers, *self.names()]:
             if name not in kept:
                 shutil.rmtree(self.folder / name, ignore_errors=True)
 

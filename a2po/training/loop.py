@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from a2po.config import TrainConfig, resolve
-from a2po.errors import ConfigError, RunError
+from a2po.errors import ConfigError, RunError, WorkFailed
 from a2po.training.interrupt import Interrupt
 from a2po.training.runs import RUNS, create_run, default_name, newest_run, open_run
 from a2po.training.trainer import Trainer
@@ -53,7 +53,7 @@ def train(
         WorkFailed: training diverged.
     """
     runs, view = Path(runs), view or TerminalView()
-    if name is not None and (not name.strip() or Path(name).name != name):
+    if name is not None and (not name.strip() or Path(name).name != name or name == ".."):
         raise RunError(f"--name '{name}' must be a plain folder name")
     if resume:
         folder = runs / name if name else newest_run(runs)
@@ -65,30 +65,37 @@ def train(
         folder = runs / (name or default_name(config))
         if folder.exists():
             raise RunError(f"the run '{folder}' exists already: continue it with --resume, or choose another --name")
-    device = pick_device(config.device)
+    device, threads = pick_device(config.device), torch.get_num_threads()
     torch.set_num_threads(1)  # more only while updating, see Trainer
     trainer = Trainer(config, folder, device, view.say)  # may still refuse the task or its options: nothing is on disk yet
-    if resume:
-        trainer.restore()
-    else:
-        create_run(folder, config)
-    return _run(trainer, view)
+    try:
+        with Interrupt() as interrupt:
+            if resume:
+                trainer.restore()
+            else:
+                create_run(folder, config)
+            _run(trainer, view, interrupt)
+    finally:
+        trainer.close()
+        torch.set_num_threads(threads)
+    return TrainResult(folder, trainer.step, trainer.return_mean, trainer.evaluation, interrupt.received)
 
 
-def _run(trainer: Trainer, view: View) -> TrainResult:
+def _run(trainer: Trainer, view: View, interrupt: Interrupt) -> None:
     view.say(trainer.headline())
     view.start(trainer.step, trainer.config.run.total_steps)
     try:
-        with Interrupt() as interrupt:
-            while not trainer.done and interrupt.received is None:
-                view.show(trainer.round())
-            trainer.save()
+        while not trainer.done and interrupt.received is None:
+            view.show(trainer.round())
+        saved = trainer.save()
     finally:
         view.stop()
-        trainer.close()
+    if not saved:
+        raise WorkFailed(
+            f"the checkpoint of step {trainer.step:,} could not be written; '{trainer.folder}' can be resumed from the checkpoint before"
+        )
     if interrupt.received is not None:
         view.say(f"interrupted: saved at step {trainer.step:,}; go on with --name {trainer.folder.name} --resume")
-    return TrainResult(trainer.folder, trainer.step, trainer.return_mean, trainer.evaluation, interrupt.received)
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -15,7 +15,7 @@ import torch
 from a2po.config import TrainConfig, to_toml, validate
 from a2po.envs.protocol import VectorEnv
 from a2po.envs.registry import make
-from a2po.errors import CheckpointError, RunError, did_you_mean
+from a2po.errors import CheckpointError, RunError, TaskError, did_you_mean
 from a2po.files import replace_text, write_json
 from a2po.networks.team_policy import TeamPolicy
 from a2po.provenance import provenance
@@ -94,7 +94,14 @@ def newest_run(runs: Path = RUNS) -> Path:
 
 
 def make_env(config: TrainConfig, num_envs: int, seed: int, **changes: Any) -> VectorEnv:
-    """Copies of the run's task with its options."""
+    """Copies of the run's task with its options.
+
+    Raises:
+        TaskError: an option has the name of something that is set elsewhere.
+    """
+    taken = [name for name in ("task", "num_envs", "seed", "device", "num_threads") if name in config.env.options]
+    if taken:
+        raise TaskError(f"env.options.{taken[0]} is not an option of a task: set it at the top of the configuration or in [env]")
     return make(config.task, num_envs, seed=seed, **{"num_threads": config.env.num_threads, **config.env.options, **changes})
 
 

@@ -60,6 +60,7 @@ class Trainer:
         self.evaluation: float | None = None
         self.best: float | None = None
         self._started = False
+        self._saved_step: int | None = None
 
     @property
     def done(self) -> bool:
@@ -90,7 +91,7 @@ class Trainer:
         with torch_threads(self.config.update.num_threads):
             batch = prepare(self.team, self.buffer, recurrent_state)
             report = self.learner.update(batch, learning_rate_scale=self._learning_rate_scale())
-        self.team.update_statistics(self.buffer.obs[:-1], self.buffer.state[:-1], self.buffer.alive[:-1])
+        self.team.update_statistics(self.buffer.obs[:-1], self.buffer.state[:-1], self.buffer.alive[:-1], self.buffer.valid())
         self.sampler.advance()
         self._check_finite(report)
         end = time.perf_counter()
@@ -127,7 +128,13 @@ class Trainer:
         row |= {"order": report.order, "clips": report.clips, "scores": report.scores}
         agents = self.env.spec.agents
         row["agents"] = {agent: {name: values[i] for name, values in report.per_agent.items()} for i, agent in enumerate(agents)}
-        self.metrics.write(row)
+        self._write_metrics(row)
+
+    def _write_metrics(self, row: dict[str, Any]) -> None:
+        try:
+            self.metrics.write(row)
+        except OSError as error:
+            self.say(f"metrics of step {self.step:,} not written ({error.strerror or error})")
 
     def _evaluate_and_save(self, before: int) -> None:
         run = self.config.run
@@ -138,16 +145,24 @@ class Trainer:
             best = self.best is None or self.evaluation > self.best
             self.best = self.evaluation if best else self.best
             row = {"kind": "evaluation", "step": self.step, "time_s": round(self.time_s, 3), "episodes": len(returns)}
-            self.metrics.write({**row, "return_mean": self.evaluation, "returns": returns})
+            self._write_metrics({**row, "return_mean": self.evaluation, "returns": returns})
         if best or self.step // run.checkpoint_every > before // run.checkpoint_every:
             self.save(best=best)
 
-    def save(self, *, best: bool = False) -> None:
-        """Write a checkpoint of the current step. A disk that fails is reported and training goes on with the last whole one."""
+    def save(self, *, best: bool = False) -> bool:
+        """Write a checkpoint of the current step. A disk that fails is reported and training goes on with the last whole one.
+
+        Returns: whether it was written.
+        """
+        if self._saved_step == self.step and not best:
+            return True
         try:
             self.checkpoints.save(self.step, self.state_dict(), best=best)
         except OSError as error:
             self.say(f"checkpoint at step {self.step:,} not written ({error.strerror or error}); the one before stays")
+            return False
+        self._saved_step = self.step
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next round depends on."""

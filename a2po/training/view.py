@@ -60,7 +60,7 @@ class TerminalView:
             return
         self._bar = Progress(
             TextColumn("{task.percentage:>3.0f}%"),
-            BarColumn(bar_width=16),
+            BarColumn(bar_width=6),
             TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(compact=True),
             console=self.console,
@@ -70,12 +70,11 @@ class TerminalView:
 
     def show(self, status: Status) -> None:
         """See ``View.show``."""
-        text = describe(status)
         if self._bar:
-            self._bar.update(self._task, completed=status.step, text=text)
+            self._bar.update(self._task, completed=status.step, text=describe_briefly(status))
         elif time.monotonic() - self._last_line >= LINE_INTERVAL_S or status.step >= self._total:
             self._last_line = time.monotonic()
-            self.console.print(f"{100 * min(status.step / self._total, 1):3.0f}%  {text}", highlight=False, soft_wrap=True)
+            self.console.print(f"{100 * min(status.step / self._total, 1):3.0f}%  {describe(status)}", highlight=False, soft_wrap=True)
 
     def say(self, message: str) -> None:
         """See ``View.say``."""
@@ -88,11 +87,23 @@ class TerminalView:
 
 
 def describe(status: Status) -> str:
-    """``return 1234.5 · 17,500 steps/s · sampling 52% update 48%``."""
-    shown = "return    –" if status.return_mean is None else f"return {status.return_mean:,.1f}"
+    """``102,400 · return 1,234.5 · greedy 1,719.4 · 17,500 steps/s · sampling 52% update 48%``."""
+    return f"{status.step:,} · {_results(status)} · sampling {round(100 * status.sampling_share)}% {_update_share(status)}"
+
+
+def describe_briefly(status: Status) -> str:
+    """The same in about 60 characters, for a bar that fits 80 columns."""
+    return f"{_results(status)} · {_update_share(status)}"
+
+
+def _results(status: Status) -> str:
+    mean = "return –" if status.return_mean is None else f"return {status.return_mean:,.1f}"
     evaluated = "" if status.evaluation is None else f" · greedy {status.evaluation:,.1f}"
-    split = f"sampling {100 * status.sampling_share:.0f}% update {100 * (1 - status.sampling_share):.0f}%"
-    return f"step {status.step:,} · {shown}{evaluated} · {status.steps_per_s:,.0f} steps/s · {split}"
+    return f"{mean}{evaluated} · {status.steps_per_s:,.0f} steps/s"
+
+
+def _update_share(status: Status) -> str:
+    return f"update {100 - round(100 * status.sampling_share)}%"
 
 
 class SilentView:

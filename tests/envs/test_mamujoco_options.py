@@ -252,7 +252,7 @@ def test_unknown_tasks_get_a_suggestion() -> None:
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("a2po.envs.mamujoco.find_spec", lambda name: None)
+    monkeypatch.setattr("a2po.errors.find_spec", lambda name: None)
     with pytest.raises(DependencyError, match=r"a2po\[train\]"):
         make("Ant-4x2")
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,9 +154,8 @@ def test_wrong_arguments(run):
 
 
 def test_missing_package_names_the_extra(run, monkeypatch):
-    from a2po.evaluation import evaluate as module
 
-    monkeypatch.setattr(module, "find_spec", lambda package: None if package == "jinja2" else object())
+    monkeypatch.setattr("a2po.errors.find_spec", lambda package: None if package == "jinja2" else object())
     with pytest.raises(UserError, match=r'pip install "a2po\[report\]"'):
         evaluate(run, episodes=2, report=True)
 
@@ -220,7 +220,9 @@ def test_exported_again_meanwhile_keeps_its_own_manifest(run):
 
 
 def test_pruned_checkpoint_is_said(run):
-    shutil.move(run / "checkpoints" / "step_000000004096", run / "checkpoints" / "step_000000008192")
+    later = shutil.move(run / "checkpoints" / "step_000000004096", run / "checkpoints" / "step_000000008192")
+    manifest = Path(later) / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"step": 4096', '"step": 8192'))
     said = []
     result = evaluate(run, episodes=2, policy="torch", say=said.append)
     assert "is gone; playing the newest one" in said[0]

@@ -11,7 +11,6 @@ from html.parser import HTMLParser
 import pytest
 
 from a2po.errors import DependencyError
-from a2po.evaluation import report as module
 from a2po.evaluation.evaluate import evaluate
 from a2po.evaluation.plots import learning_curve
 from a2po.evaluation.report import write_report
@@ -95,7 +94,7 @@ def test_curve_is_the_same_twice_and_small():
 
 
 def test_missing_matplotlib_names_the_extra(run, monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda package: None)
+    monkeypatch.setattr("a2po.errors.find_spec", lambda package: None)
     with pytest.raises(DependencyError, match=r'pip install "a2po\[report\]"'):
         write_report(Home(run, run / "bundle"))
 

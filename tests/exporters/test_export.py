@@ -217,9 +217,8 @@ def test_export_says_nothing(make_policy, build, capfd, recwarn):
 
 
 def test_missing_package_names_the_extra(monkeypatch):
-    from a2po.exporters import export as module
 
-    monkeypatch.setattr(module, "find_spec", lambda package: None if package == "onnxscript" else object())
+    monkeypatch.setattr("a2po.errors.find_spec", lambda package: None if package == "onnxscript" else object())
     with pytest.raises(UserError, match=r'pip install "a2po\[train\]"'):
         export()
 

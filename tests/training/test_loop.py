@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import a2po
 from a2po.config import TrainConfig, override, resolve, validate
 from a2po.envs.protocol import Step, VectorEnv
 from a2po.errors import CheckpointError, ConfigError, RunError, TaskError, UserError, WorkFailed
@@ -317,7 +318,7 @@ def test_runs_that_cannot_be_made(tmp_path: Path) -> None:
 def test_what_a_run_folder_holds(tmp_path: Path) -> None:
     config = small(updates=5)
     result = play(config, tmp_path)
-    assert open_run(result.run) == config
+    assert open_run(result.run) == config and a2po.train is train
     assert {path.name for path in result.run.iterdir()} >= {"config.toml", "provenance.json", "metrics.jsonl", "checkpoints"}
     policy = open_policy(result.run)
     assert policy.step == result.step and policy.provenance["packages"]["torch"]
@@ -359,6 +360,34 @@ class Spoilt:
 
 def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[int, Step], Step]) -> None:
     monkeypatch.setattr(trainer_module, "make_env", lambda *arguments, **options: Spoilt(make_env(*arguments, **options), change))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_team_acts_on_what_the_last_step_showed(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a rollout and across its edge, for every round."""
+    shown: list[torch.Tensor] = []
+    acted: list[torch.Tensor] = []
+
+    def change(count: int, step: Step) -> Step:
+        shown.append(step.observations.obs.clone())
+        return step
+
+    spoil(monkeypatch, change)
+    (tmp_path / "run").mkdir()
+    trainer = Trainer(small(task, evaluate_every=0), tmp_path / "run", torch.device("cpu"), print)
+    genuine = trainer.team.act
+
+    def act(obs: torch.Tensor, *rest: Any) -> Any:
+        acted.append(obs.clone())
+        return genuine(obs, *rest)
+
+    monkeypatch.setattr(trainer.team, "act", act)
+    for _ in range(3):
+        trainer.round()
+        assert torch.equal(trainer.buffer.obs[0], shown[-1])
+    trainer.close()
+    assert len(acted) == len(shown) == 3 * 16
+    assert all(torch.equal(now, before) for now, before in zip(acted[1:], shown, strict=False))
 
 
 @pytest.mark.resilience
@@ -403,6 +432,29 @@ def test_a_full_disk_is_said_and_training_goes_on(tmp_path: Path) -> None:
     assert len(complaints) == 1 and f"{4 * PER_UPDATE:,}" in complaints[0] and "too large" in complaints[0]
     assert Checkpoints(folder).names() == [f"step_{updates * PER_UPDATE:012d}" for updates in (6, 2)]
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.resilience
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_last_checkpoint_that_cannot_be_written_is_failed_work(
+    interrupted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody may read "saved", or get exit code 0, when what was learned last is lost."""
+
+    def fail(self: Checkpoints, *arguments: Any, **options: Any) -> Path:
+        raise OSError(28, "No space left on device")
+
+    def show(shown: int) -> None:
+        if shown == 6:
+            monkeypatch.setattr(Checkpoints, "save", fail)
+        if shown == 7 and interrupted:
+            signal.raise_signal(signal.SIGINT)
+
+    view = Watcher(show)
+    with pytest.raises(WorkFailed, match=r"not written|could not be written"):
+        play(small(updates=8, evaluate_every=0), tmp_path, view=view)
+    assert view.stopped and not any("saved at step" in message for message in view.said)
+    assert Checkpoints(tmp_path / "run" / "checkpoints").load(say=pytest.fail)[1]["step"] == 5 * PER_UPDATE
 
 
 @pytest.mark.resilience

@@ -190,7 +190,7 @@ def test_rules_are_frozen_values_found_by_name() -> None:
     assert all(value.name == name for name, value in RULES.items())
     with pytest.raises(dataclasses.FrozenInstanceError):
         A2PO.adaptive_clip = False  # type: ignore[misc]
-    with pytest.raises(ConfigError, match=r"unknown update rule 'a2p0'; did you mean 'a2po'"):
+    with pytest.raises(ConfigError, match=r"unknown algorithm 'a2p0'; did you mean 'a2po'"):
         rule("a2p0")
 
 

@@ -6,11 +6,10 @@ Light to import: MuJoCo itself is loaded when a task is made.
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from a2po.envs.mamujoco.scenarios import TASKS
-from a2po.errors import DependencyError, TaskError, did_you_mean, missing_extra
+from a2po.errors import DependencyError, TaskError, did_you_mean, require
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +41,7 @@ def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threa
     """
     if task not in TASKS:
         raise TaskError(f"unknown task '{task}'{did_you_mean(task, TASKS)}")
-    for package in ("mujoco", "gymnasium"):
-        if find_spec(package) is None:
-            raise missing_extra(package, "train", f"the task '{task}'")
+    require(f"the task '{task}'", mujoco="train", gymnasium="train")
     from a2po.envs.mamujoco.options import parse_options
 
     parsed = parse_options(task, options)
