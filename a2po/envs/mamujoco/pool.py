@@ -6,8 +6,9 @@ results out and saves the row. One MjData per thread stays in the processor's ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -50,17 +51,17 @@ class PoolSimulation:
     def step(self, control: np.ndarray) -> None:
         """See ``Simulation.step``."""
         self._controls[...] = control
-        copies = iter(range(len(self.rows)))  # shared by the threads: taking the next one is atomic
-        with quiet:
-            if self._executor is None:
-                self._step_copies(self._workers[0], copies)
-            else:
-                helpers = [self._executor.submit(self._step_copies, worker, copies) for worker in self._workers[1:]]
-                self._step_copies(self._workers[0], copies)
-                for helper in helpers:
-                    helper.result()
+        self._share(self._step_copies, iter(range(len(self.rows))))
         for rows, states in self._moved:
             rows[...] = states
+
+    def _share(self, work: Callable[[_Worker, Iterator[Any]], None], jobs: Iterator[Any]) -> None:
+        """Let all threads, this one included, take jobs until none is left: taking the next one is atomic."""
+        with quiet:
+            helpers = [self._executor.submit(work, worker, jobs) for worker in self._workers[1:]] if self._executor else []
+            work(self._workers[0], jobs)
+            for helper in helpers:
+                helper.result()
 
     def _step_copies(self, worker: _Worker, copies: Iterator[int]) -> None:
         model, data, frame_skip, contact_forces = self.model, worker.data, self._frame_skip, self._contact_forces
@@ -88,18 +89,24 @@ class PoolSimulation:
 
     def reset(self, copies: np.ndarray, qpos: np.ndarray, qvel: np.ndarray) -> None:
         """See ``Simulation.reset``."""
-        model, worker = self.model, self._workers[0]
-        data = worker.data
-        with quiet:
-            for index, copy in enumerate(copies.tolist()):
-                mujoco.mj_resetData(model, data)
-                data.qpos[:], data.qvel[:] = qpos[index], qvel[index]
-                mujoco.mj_forward(model, data)
-                mujoco.mj_getState(model, data, self._state_rows[copy], STATE)
-                for row, source in zip(self._derived_rows[copy], worker.sources, strict=True):
-                    row[...] = source
+        jobs = list(zip(copies.tolist(), qpos, qvel, strict=True))
+        if len(jobs) > 1:
+            self._share(self._reset_copies, iter(jobs))
+        else:
+            with quiet:
+                self._reset_copies(self._workers[0], iter(jobs))
         for rows, states in self._moved:
             rows[copies] = states[copies]
+
+    def _reset_copies(self, worker: _Worker, jobs: Iterator[tuple[int, np.ndarray, np.ndarray]]) -> None:
+        model, data = self.model, worker.data
+        for copy, qpos, qvel in jobs:
+            mujoco.mj_resetData(model, data)
+            data.qpos[:], data.qvel[:] = qpos, qvel
+            mujoco.mj_forward(model, data)
+            mujoco.mj_getState(model, data, self._state_rows[copy], STATE)
+            for row, source in zip(self._derived_rows[copy], worker.sources, strict=True):
+                row[...] = source
 
     def states(self) -> np.ndarray:
         """See ``Simulation.states``."""
