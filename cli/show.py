@@ -22,7 +22,7 @@ def show_bundle(bundle: Bundle, *, brief: bool = False) -> None:
     console.print(f"[bold]{escape(str(bundle.path))}[/bold]: {len(bundle.agents)} agents for {escape(bundle.task)}")
     table = Table(box=None, pad_edge=False)
     for heading in ("agent", "file", "kB", "observation", "action", *(() if brief else ("state",)), "parity"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading not in ("observation", "action"))
     for agent in bundle.agents:
         table.add_row(*map(escape, _agent_cells(bundle, agent, parity, brief)))
     console.print(table)

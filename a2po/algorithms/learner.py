@@ -12,6 +12,7 @@ from a2po.algorithms import objectives, ordering
 from a2po.algorithms.batch import Batch, Rows, minibatches, passes, pick
 from a2po.algorithms.update_rules import UpdateRule
 from a2po.config import UpdateConfig
+from a2po.errors import ConfigError
 from a2po.networks.stack import AdamSettings
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import generator
@@ -43,6 +44,8 @@ class PolicyLearner:
     def __init__(self, team: TeamPolicy, rule: UpdateRule, settings: UpdateConfig, *, seed: int) -> None:
         self.team, self.rule, self.settings = team, rule, settings
         self.num_agents = team.spec.num_agents
+        if settings.order and rule.simultaneous:
+            raise ConfigError(f"update.order = '{settings.order}' has no meaning for {rule.name}, which updates all agents at once")
         self.order = settings.order or rule.order
         self.adam = AdamSettings(settings.adam_epsilon, settings.max_grad_norm)
         self.order_stream = generator(seed, "update order")

@@ -11,6 +11,7 @@ import torch
 from a2po.config import TrainConfig, resolve
 from a2po.errors import ConfigError, RunError, WorkFailed
 from a2po.training.interrupt import Interrupt
+from a2po.training.log import LoggedView
 from a2po.training.runs import RUNS, create_run, default_name, newest_run, open_run
 from a2po.training.trainer import Trainer
 from a2po.training.view import TerminalView, View
@@ -67,6 +68,7 @@ def train(
             raise RunError(f"the run '{folder}' exists already: continue it with --resume, or choose another --name")
     device, threads = pick_device(config.device), torch.get_num_threads()
     torch.set_num_threads(1)  # more only while updating, see Trainer
+    view = LoggedView(view, folder / "log.txt")
     trainer = Trainer(config, folder, device, view.say)  # may still refuse the task or its options: nothing is on disk yet
     try:
         with Interrupt() as interrupt:

@@ -29,6 +29,8 @@ from a2po.training.runs import load_team, make_env
 from a2po.training.view import Status
 
 RECENT_EPISODES = 64
+MANY_EPISODES = 10
+"""With at least this many episodes in a round, a majority of faults is no accident and ends the run."""
 
 
 @contextmanager
@@ -116,7 +118,7 @@ class Trainer:
 
     def _record(self, report: UpdateReport, episodes: list[EpisodeRecord], sampling_s: float, update_s: float) -> None:
         valid = [episode for episode in episodes if not episode["invalid"]]
-        self.invalid_episodes += len(episodes) - len(valid)
+        self._count_faults(len(episodes) - len(valid), len(episodes))
         self.recent.extend(episode["return"] for episode in valid)
         row: dict[str, Any] = {"kind": "update", "step": self.step, "update": self.updates, "time_s": round(self.time_s, 3)}
         row |= {"episodes": len(valid), "invalid_episodes": self.invalid_episodes}
@@ -129,6 +131,13 @@ class Trainer:
         agents = self.env.spec.agents
         row["agents"] = {agent: {name: values[i] for name, values in report.per_agent.items()} for i, agent in enumerate(agents)}
         self._write_metrics(row)
+
+    def _count_faults(self, faults: int, episodes: int) -> None:
+        before, self.invalid_episodes = self.invalid_episodes, self.invalid_episodes + faults
+        if faults * 2 > episodes >= MANY_EPISODES:
+            raise WorkFailed(f"{faults} of {episodes} episodes of one round of {self.config.task} ended in a simulator fault")
+        if self.invalid_episodes.bit_length() > before.bit_length():  # the first, and every time the count doubles
+            self.say(f"{self.invalid_episodes:,} episodes ended in a simulator fault so far; they are left out of training")
 
     def _write_metrics(self, row: dict[str, Any]) -> None:
         try:
