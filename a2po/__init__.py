@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from a2po.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -14,12 +14,4 @@ _PUBLIC = {
     "UserError": "a2po.errors",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
-
-
-def __getattr__(name: str) -> Any:
-    """Load on first use, so that ``import a2po`` stays free of torch."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = lazy_names(__name__, _PUBLIC)

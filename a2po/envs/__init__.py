@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from a2po.lazy import lazy_names
 
 _PUBLIC = {
     "make": "a2po.envs.registry",
@@ -13,12 +13,4 @@ _PUBLIC = {
     "VectorEnv": "a2po.envs.protocol",
 }
 __all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    """Load on first use: the bot runtime passes through here and must not load torch."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = lazy_names(__name__, _PUBLIC)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from a2po.lazy import lazy_names
 
 _PUBLIC = {
     "Actor": "a2po.networks.actor",
@@ -15,12 +15,4 @@ _PUBLIC = {
     "ValueNorm": "a2po.networks.normalise",
 }
 __all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    """Load on first use."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = lazy_names(__name__, _PUBLIC)

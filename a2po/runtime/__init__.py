@@ -8,7 +8,7 @@ actions = team.act(observations)
 
 from __future__ import annotations
 
-from typing import Any
+from a2po.lazy import lazy_names
 
 _PUBLIC = {
     "Team": "a2po.runtime.team",
@@ -16,12 +16,4 @@ _PUBLIC = {
     "read_bundle": "a2po.runtime.bundle",
 }
 __all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    """Load on first use, so that importing the package costs nothing."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = lazy_names(__name__, _PUBLIC)

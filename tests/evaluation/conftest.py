@@ -1,4 +1,4 @@
-"""Runs without training: random weights with biases, and observation statistics that are not trivial."""
+"""Runs without training, as training and exporting leave them."""
 
 from __future__ import annotations
 
@@ -7,49 +7,24 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
-from a2po.config import EnvConfig, NetworkConfig, TrainConfig
 from a2po.exporters.build import build_bundle
-from a2po.networks.team_policy import TeamPolicy
 from a2po.training.checkpoints import Checkpoints
-from a2po.training.runs import TrainedPolicy, create_run, make_env
+from a2po.training.runs import create_run, make_env
 
 CHEETAH = "mamujoco/HalfCheetah-2x3"
 UNEVEN = "matrix/uneven"
 
 
-def random_policy(run: Path, task: str = UNEVEN, **network) -> TrainedPolicy:
-    options = {"length": 3} if task.startswith("matrix") else {}
-    config = TrainConfig(task=task, network=NetworkConfig(**network), env=EnvConfig(num_threads=1, options=options))
-    env = make_env(config, 1, seed=0)
-    env.close()
-    team = TeamPolicy(env.spec, config.network, seed=0)
-    stream = torch.Generator().manual_seed(7)
-    team.actors.values.copy_(torch.randn(team.actors.values.shape, generator=stream) * 0.3)
-    mask_padding(team)
-    team.obs_norm.update(torch.randn(64, *team.obs_norm.shape, generator=stream) * 3.0 + 1.0)
-    return TrainedPolicy(run, config, team, 4096, "step_000000004096", {"a2po": "0.1.0", "commit": "c0ffee"})
-
-
-def mask_padding(team: TeamPolicy) -> None:
-    """Zero what no agent has, as training leaves it."""
-    fresh = TeamPolicy(team.spec, team.network, seed=1).actors
-    first, last = "linear0_weight", f"linear{len(team.actor_shape.mlp.layer_sizes) - 1}_weight"
-    views, kept = team.actors.views(team.actors.values), fresh.views(fresh.values)
-    for name in (first, last):
-        views[name].mul_(kept[name] != 0)
-
-
 @pytest.fixture(scope="session")
-def original(tmp_path_factory) -> Path:
+def original(tmp_path_factory, policy_at) -> Path:
     """A run folder with a configuration, a checkpoint, metrics and a bundle, as training and exporting leave it."""
-    return write_run(tmp_path_factory.mktemp("runs") / "first")
+    return write_run(policy_at, tmp_path_factory.mktemp("runs") / "first")
 
 
 @pytest.fixture(scope="session")
-def original_cheetah(tmp_path_factory) -> Path:
-    return write_run(tmp_path_factory.mktemp("runs") / "cheetah", CHEETAH)
+def original_cheetah(tmp_path_factory, policy_at) -> Path:
+    return write_run(policy_at, tmp_path_factory.mktemp("runs") / "cheetah", CHEETAH)
 
 
 @pytest.fixture
@@ -67,8 +42,8 @@ def cheetah(original_cheetah, tmp_path, monkeypatch) -> Path:
     return Path("runs/cheetah")
 
 
-def write_run(folder: Path, task: str = UNEVEN) -> Path:
-    policy = random_policy(folder, task)
+def write_run(policy_at, folder: Path, task: str = UNEVEN) -> Path:
+    policy = policy_at(folder, task)
     create_run(folder, policy.config)
     Checkpoints(folder / "checkpoints").save(4096, {"step": 4096, "team": policy.team.state_dict()}, best=True)
     rows = [

@@ -33,10 +33,11 @@ FORBIDDEN: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("a2po.config", (*APPLICATIONS, "a2po.training"), ()),
     ("a2po.presets", (*APPLICATIONS, "a2po.training"), ()),
     ("a2po.errors", ("a2po",), ()),
+    ("a2po.lazy", ("a2po",), ()),
     ("a2po", APPLICATIONS, ()),  # every other module of the library; the three applications are exempt from this row
 ]
 # What runs beside a game: these modules import the standard library, these packages and these modules of ours.
-LIGHT = ("a2po", "a2po.envs", "a2po.runtime", "a2po.runtime.*", "a2po.bots", "a2po.bots.*", "a2po.envs.*.encoder")
+LIGHT = ("a2po", "a2po.envs", "a2po.lazy", "a2po.runtime", "a2po.runtime.*", "a2po.bots", "a2po.bots.*", "a2po.envs.*.encoder")
 LIGHT_PACKAGES = {"numpy", "onnxruntime"}
 LIGHT_MODULES = ("a2po", "a2po.errors", "a2po.envs", *LIGHT[2:])
 

@@ -43,6 +43,12 @@ def open_env(policy: TrainedPolicy):
     return lambda copies: make_env(policy.config, copies, seed=1)
 
 
+@pytest.fixture(scope="session")
+def policy_at():
+    """``policy_at(run folder, task, **network)``: the function itself, for fixtures of other folders."""
+    return random_policy
+
+
 @pytest.fixture
 def make_policy(tmp_path):
     def make(task: str = UNEVEN, **network) -> TrainedPolicy:
