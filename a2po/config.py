@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, StrictBool, ValidationError, model_validator
 
 from a2po.errors import ConfigError, did_you_mean
 
@@ -22,6 +22,17 @@ Order = Literal["cyclic", "random", "greedy", "semi_greedy", "semi_greedy_random
 """Strategies of ``a2po.algorithms.ordering``."""
 
 
+def _a_number(value: Any) -> Any:
+    """Text and truth values are not numbers, although Python would take them for some."""
+    if isinstance(value, (bool, str)):
+        raise ValueError("must be a number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_a_number)]
+Number = Annotated[float, BeforeValidator(_a_number)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -29,8 +40,8 @@ class _Section(BaseModel):
 class EnvConfig(_Section):
     """How the task is run."""
 
-    num_envs: int = Field(64, ge=1, description="Copies that step together. More copies: faster sampling, older data per update.")
-    num_threads: int | None = Field(None, ge=1, description="Simulator threads; by default one per core.")
+    num_envs: Whole = Field(64, ge=1, description="Copies that step together. More copies: faster sampling, older data per update.")
+    num_threads: Whole | None = Field(None, ge=1, description="Simulator threads; by default one per core.")
     options: dict[str, Any] = Field(default_factory=dict, description="The task family's own options.")
 
 
@@ -39,46 +50,46 @@ class NetworkConfig(_Section):
 
     hidden_sizes: tuple[PositiveInt, ...] = Field((64, 64), min_length=1, description="Width of each hidden layer.")
     activation: Literal["tanh", "relu"] = Field("tanh", description="Non-linearity of the hidden layers.")
-    layer_norm: bool = Field(False, description="LayerNorm on the input and after every hidden layer.")
-    normalise_observations: bool = Field(True, description="Running mean and variance of observations, frozen per update round.")
-    normalise_values: bool = Field(True, description="Critics predict returns in units of their running mean and variance.")
+    layer_norm: StrictBool = Field(False, description="LayerNorm on the input and after every hidden layer.")
+    normalise_observations: StrictBool = Field(True, description="Running mean and variance of observations, frozen per update round.")
+    normalise_values: StrictBool = Field(True, description="Critics predict returns in units of their running mean and variance.")
     critics: Literal["per_agent", "one"] = Field("per_agent", description="A critic for every agent, or one for the team.")
-    head_gain: float = Field(0.01, gt=0, description="Scale of the initial policy head: small starts near-uniform.")
-    log_std_init: float = Field(-0.5, description="Initial log standard deviation of continuous actions.")
+    head_gain: Number = Field(0.01, gt=0, description="Scale of the initial policy head: small starts near-uniform.")
+    log_std_init: Number = Field(-0.5, ge=-20, lt=2, description="Initial log standard deviation of continuous actions.")
 
 
 class UpdateConfig(_Section):
     """One update round: how much data, how many passes, how far the policy may move."""
 
-    rollout_length: int = Field(64, ge=1, description="Steps per copy between updates.")
-    num_epochs: int = Field(6, ge=1, description="Passes over the data per agent. More: faster learning, more risk. Usual 5 to 15.")
-    num_minibatches: int = Field(4, ge=1, description="Minibatches per pass. Usual 1 to 4.")
-    actor_learning_rate: float = Field(3e-4, gt=0, description="Adam step size of the actors. Usual 1e-4 to 1e-3.")
-    critic_learning_rate: float = Field(1e-3, gt=0, description="Adam step size of the critics.")
+    rollout_length: Whole = Field(64, ge=1, description="Steps per copy between updates.")
+    num_epochs: Whole = Field(6, ge=1, description="Passes over the data per agent. More: faster learning, more risk. Usual 5 to 15.")
+    num_minibatches: Whole = Field(4, ge=1, description="Minibatches per pass. Usual 1 to 4.")
+    actor_learning_rate: Number = Field(3e-4, gt=0, description="Adam step size of the actors. Usual 1e-4 to 1e-3.")
+    critic_learning_rate: Number = Field(1e-3, gt=0, description="Adam step size of the critics.")
     learning_rate_schedule: Literal["constant", "linear"] = Field("constant", description="linear: down to zero at the last step.")
-    adam_epsilon: float = Field(1e-5, gt=0, description="Adam's denominator offset.")
-    max_grad_norm: float = Field(10.0, gt=0, description="Global gradient norm of each network is clipped to this.")
-    discount: float = Field(0.99, ge=0, le=1, description="Weight of the next step's value (gamma).")
-    trace_decay: float = Field(0.95, ge=0, le=1, description="Weight of longer returns in the advantage (lambda).")
-    clip: float = Field(0.2, gt=0, lt=1, description="How far a probability ratio may move from 1.")
-    clip_coefficient: float = Field(0.5, gt=0, le=1, description="Share of the clip range that the first agent in the order gets.")
+    adam_epsilon: Number = Field(1e-5, gt=0, description="Adam's denominator offset.")
+    max_grad_norm: Number = Field(10.0, gt=0, description="Global gradient norm of each network is clipped to this.")
+    discount: Number = Field(0.99, ge=0, le=1, description="Weight of the next step's value (gamma).")
+    trace_decay: Number = Field(0.95, ge=0, le=1, description="Weight of longer returns in the advantage (lambda).")
+    clip: Number = Field(0.2, gt=0, lt=1, description="How far a probability ratio may move from 1.")
+    clip_coefficient: Number = Field(0.5, gt=0, le=1, description="Share of the clip range that the first agent in the order gets.")
     trace: Literal["paper", "squared", "cumulative"] = Field("paper", description="Form of the PreOPC trace; paper is the equation.")
     order: Order | None = Field(None, description="Order of updates; by default the algorithm's own.")
     rescore: Literal["per_agent", "once"] = Field("per_agent", description="When the greedy order looks at the advantages again.")
-    entropy_coefficient: float = Field(0.0, ge=0, description="Reward for a random policy. 0 for continuous control, 0.01 for battles.")
-    clip_value: bool = Field(True, description="Clip the change of the value prediction like the policy's.")
-    num_threads: int = Field(1, ge=1, description="CPU threads of the update. More help wide networks on large minibatches only.")
-    huber_delta: float = Field(10.0, ge=0, description="Value errors beyond this count linearly; 0 for the plain square.")
+    entropy_coefficient: Number = Field(0.0, ge=0, description="Reward for a random policy. 0 for continuous control, 0.01 for battles.")
+    clip_value: StrictBool = Field(True, description="Clip the change of the value prediction like the policy's.")
+    num_threads: Whole = Field(1, ge=1, description="CPU threads of the update. More help wide networks on large minibatches only.")
+    huber_delta: Number = Field(10.0, ge=0, description="Value errors beyond this count linearly; 0 for the plain square.")
 
 
 class RunConfig(_Section):
     """How long, and what is kept."""
 
-    total_steps: int = Field(1_000_000, ge=1, description="Environment steps over all copies.")
-    evaluate_every: int = Field(100_000, ge=0, description="Steps between greedy evaluations; 0 for none.")
-    evaluation_episodes: int = Field(10, ge=1, description="Episodes of one evaluation.")
-    checkpoint_every: int = Field(100_000, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(3, ge=2, description="Newest checkpoints that are kept; the best is kept besides.")
+    total_steps: Whole = Field(1_000_000, ge=1, description="Environment steps over all copies.")
+    evaluate_every: Whole = Field(100_000, ge=0, description="Steps between greedy evaluations; 0 for none.")
+    evaluation_episodes: Whole = Field(10, ge=1, description="Episodes of one evaluation.")
+    checkpoint_every: Whole = Field(100_000, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: Whole = Field(3, ge=2, description="Newest checkpoints that are kept; the best is kept besides.")
 
 
 class TrainConfig(_Section):
@@ -87,12 +98,19 @@ class TrainConfig(_Section):
     task: str = DEFAULT_TASK
     algorithm: str = "a2po"
     preset: str = DEFAULT_PRESET
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: Whole = Field(0, ge=0, lt=2**31)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     env: EnvConfig = EnvConfig()
     network: NetworkConfig = NetworkConfig()
     update: UpdateConfig = UpdateConfig()
     run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> TrainConfig:
+        samples = self.env.num_envs * self.update.rollout_length
+        if samples < self.update.num_minibatches:
+            raise ValueError(f"update.num_minibatches = {self.update.num_minibatches} is more than the {samples} samples of an update")
+        return self
 
 
 BARE_KEY_LETTERS = string.ascii_letters + string.digits + "-_"
@@ -241,8 +259,10 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _problem(detail: Any) -> str:
     path = ".".join(str(part) for part in detail["loc"])
+    if not path:
+        return f"config: {detail['msg'].removeprefix('Value error, ')}"
     if detail["type"] != "extra_forbidden":
-        return f"config: {path}: {detail['msg'].lower()}, got {detail['input']!r}"
+        return f"config: {path}: {detail['msg'].removeprefix('Value error, ').lower()}, got {detail['input']!r}"
     parents = detail["loc"][:-1]
     model: Any = TrainConfig
     for part in parents:

@@ -47,7 +47,7 @@ def complete_folder(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
-        if path.exists():  # a folder cannot replace a full one: the old one steps aside, and both names are whole at all times
+        if path.exists():  # a folder cannot replace a full one, so the old one steps aside for a moment
             os.replace(path, aside)
         os.replace(temporary, path)
         _sync(path.parent)

@@ -37,10 +37,6 @@ class Batch:
         """[T, B, N] -> [N, M]."""
         return values.flatten(0, 1).T
 
-    def time_major(self, values: Tensor) -> Tensor:
-        """[N, M] -> [T, B, N]."""
-        return values.T.view_as(self.rewards)
-
 
 Rows = Tensor | slice
 """Which samples: indices, or a range of them."""

@@ -17,7 +17,7 @@ from a2po.networks.stack import AdamSettings
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import generator
 
-CPU_ROWS = 1024
+CPU_ROWS = 2048
 """On a CPU a minibatch goes through the networks in parts of this many samples, so that activations stay in the cache."""
 
 

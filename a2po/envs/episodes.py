@@ -18,6 +18,14 @@ def episode_seed(seed: int, copy: int, episode: int) -> int:
     return int(np.random.SeedSequence([seed, copy, episode]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+def _check_seeds(seeds: Sequence[int] | np.ndarray, count: int) -> None:
+    if len(seeds) != count:
+        raise ValueError(f"reset() needs one seed per copy: {count}, got {len(seeds)}")
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**63:
+            raise ValueError(f"an episode seed is a whole number in [0, 2**63), not {seed!r}")
+
+
 class EpisodeTracker:
     """Seeds and statistics of the running episodes of B copies."""
 
@@ -34,6 +42,8 @@ class EpisodeTracker:
     def start(self, copies: Sequence[int] | np.ndarray, seeds: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Begin the next episode of ``copies``; return their seeds [len(copies)]."""
         copies = np.asarray(copies, np.int64)
+        if seeds is not None:
+            _check_seeds(seeds, len(copies))
         self.episode[copies] += 1
         if seeds is None:
             seeds = [episode_seed(self.seed, int(copy), int(self.episode[copy])) for copy in copies]

@@ -67,6 +67,8 @@ def make(
     """
     if num_envs < 1:
         raise TaskError(f"num_envs must be at least 1, got {num_envs}")
+    if num_threads is not None and num_threads < 1:
+        raise TaskError(f"num_threads must be at least 1, got {num_threads}")
     factory = _factory(task)
     try:
         import torch

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from a2po.envs.protocol import Observations, Step, TaskSpec
+from a2po.errors import WorkFailed
 from a2po.networks.team_policy import TeamActions
 
 
@@ -66,6 +67,26 @@ class RolloutBuffer:
             following = self.invalid[t] | (following & ~ended[t])
             dropped[t] = following
         return ~dropped
+
+    def drop(self, valid: Tensor) -> None:
+        """Blank the steps that do not count: a fault may have left anything in them, and 0 · NaN is NaN."""
+        if bool(valid.all()):
+            return
+        length = self.length
+        for values in (self.obs[:length], self.state[:length], self.samples, self.log_probs, self.reward, self.final_state):
+            values[~valid] = 0
+
+    def check_finite(self, task: str) -> None:
+        """No NaN and no infinity where it counts, after ``drop``.
+
+        Raises:
+            WorkFailed: naming the task, what is not finite, the step of the rollout and the copy.
+        """
+        for name, values in (("reward", self.reward), ("observation", self.obs[: self.length]), ("state", self.state[: self.length])):
+            if not bool(torch.isfinite(values).all()):
+                step, copy = (~torch.isfinite(values)).nonzero()[0, :2].tolist()
+                where = f"copy {copy}, step {step} of the rollout"
+                raise WorkFailed(f"{task} gave a {name} that is not finite ({where}) and did not call it invalid")
 
 
 def copy_observations(source: Observations, target: Observations) -> None:

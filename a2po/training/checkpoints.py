@@ -7,6 +7,7 @@ every hash is checked; a damaged checkpoint is skipped and the one before is use
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,8 @@ class Checkpoints:
     def save(self, step: int, state: dict[str, Any], *, best: bool = False) -> Path:
         """Write one checkpoint, point ``latest`` (and ``best``) at it, then forget the oldest.
 
+        ``latest`` is for people and scripts; ``load`` looks at the folders themselves.
+
         Raises:
             OSError: it could not be written; what was there before is untouched.
         """
@@ -54,7 +57,7 @@ class Checkpoints:
         replace_text(self.folder / "latest", path.name + "\n")
         if best:
             replace_text(self.folder / "best", path.name + "\n")
-        self._prune()
+        self._prune(path.name)
         return path
 
     def names(self) -> list[str]:
@@ -74,6 +77,7 @@ class Checkpoints:
         Raises:
             CheckpointError: there is none, or none is whole.
         """
+        self._put_back()
         names = self.names()
         if not names:
             raise CheckpointError(f"no checkpoint in '{self.folder}': the run has not saved one yet")
@@ -95,8 +99,21 @@ class Checkpoints:
             raise CheckpointError(f"no checkpoint '{which}' in '{self.folder}' (there are: latest, best, {', '.join(reversed(names))})")
         return name
 
-    def _prune(self) -> None:
-        kept = {*self.names()[: self.keep], self.pointer("best")}
+    def set_aside_after(self, name: str) -> None:
+        """Rename the checkpoints newer than ``name``, which proved damaged, so that they neither count nor are mistaken again."""
+        for damaged in [other for other in self.names() if other > name]:
+            shutil.rmtree(self.folder / f"damaged_{damaged}", ignore_errors=True)
+            os.replace(self.folder / damaged, self.folder / f"damaged_{damaged}")
+
+    def _put_back(self) -> None:
+        """A process killed while it replaced a checkpoint leaves the old one aside, whole."""
+        for aside in self.folder.glob(".step_*.old*"):
+            path = self.folder / aside.name[1:].partition(".")[0]
+            if not path.exists():
+                os.replace(aside, path)
+
+    def _prune(self, newest: str) -> None:
+        kept = {newest, *self.names()[: self.keep], self.pointer("best")}
         leftovers = [path.name for path in self.folder.glob(".step_*")]  # of processes that were killed while writing
         for name in [*leftovers, *self.names()]:
             if name not in kept:

@@ -12,7 +12,7 @@ from a2po.config import TrainConfig, resolve
 from a2po.errors import ConfigError, RunError, WorkFailed
 from a2po.training.interrupt import Interrupt
 from a2po.training.log import LoggedView
-from a2po.training.runs import RUNS, create_run, default_name, newest_run, open_run
+from a2po.training.runs import RUNS, already_there, create_run, default_name, newest_run, open_run, write_config
 from a2po.training.trainer import Trainer
 from a2po.training.view import TerminalView, View
 
@@ -65,17 +65,21 @@ def train(
             config = resolve()
         folder = runs / (name or default_name(config))
         if folder.exists():
-            raise RunError(f"the run '{folder}' exists already: continue it with --resume, or choose another --name")
+            raise RunError(already_there(folder))
     device, threads = pick_device(config.device), torch.get_num_threads()
-    torch.set_num_threads(1)  # more only while updating, see Trainer
     view = LoggedView(view, folder / "log.txt")
     trainer = Trainer(config, folder, device, view.say)  # may still refuse the task or its options: nothing is on disk yet
+    torch.set_num_threads(1)  # more only while updating, see Trainer
     try:
         with Interrupt() as interrupt:
-            if resume:
-                trainer.restore()
-            else:
+            if not resume:
                 create_run(folder, config)
+            elif trainer.checkpoints.names():
+                trainer.restore()
+                write_config(folder, config)
+            else:
+                view.say(f"'{folder}' has no checkpoint yet: starting from the beginning")
+                trainer.forget_metrics()
             _run(trainer, view, interrupt)
     finally:
         trainer.close()
@@ -119,7 +123,9 @@ def check_same_run(before: TrainConfig, now: TrainConfig, folder: Path) -> Train
         RunError: with every difference.
     """
     old, new = _flat(before.model_dump()), _flat(now.model_dump())
-    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and not key.startswith(CHANGEABLE)]
+    # The linear schedule ends at the last step, so there the number of steps is part of what is learned.
+    fixed = ("run.total_steps",) if before.update.learning_rate_schedule == "linear" else ()
+    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and (key in fixed or not key.startswith(CHANGEABLE))]
     if changed:
         differences = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in changed)
         raise RunError(f"cannot resume '{folder}' with another configuration: {differences}. Leave these out, or start a new run")

@@ -25,15 +25,17 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All rows of a ``metrics.jsonl``; a line that a crash cut short is left out."""
+    """All rows of a ``metrics.jsonl``; a line that a crash cut short, or that is no row of ours, is left out."""
     return [row for _, row in _rows(path)] if path.is_file() else []
 
 
 def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            rows.append((line, json.loads(line)))
+            row = json.loads(line)
         except json.JSONDecodeError:
             continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append((line, row))
     return rows

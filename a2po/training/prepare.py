@@ -18,10 +18,15 @@ def prepare(team: TeamPolicy, buffer: RolloutBuffer, recurrent_state: Tensor) ->
         team: the policy that collected the data.
         buffer: T filled steps.
         recurrent_state: [N, B, L, H] at the first step.
+
+    Raises:
+        WorkFailed: a valid reward, observation or state is not finite.
     """
     length, agents = buffer.length, team.spec.num_agents
-    normalised, next_normalised = _values(team, buffer)  # [C, T, B] each
     valid = buffer.valid()
+    buffer.drop(valid)
+    buffer.check_finite(team.spec.task)
+    normalised, next_normalised = _values(team, buffer)  # [C, T, B] each
     rewards = buffer.reward if team.spec.reward_per_agent else buffer.reward.unsqueeze(-1).expand(-1, -1, agents)
 
     def per_agent(flags: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import torch
 from torch import Tensor
 
@@ -44,10 +46,18 @@ class Sampler:
         held = {f"now.{name}": value for name, value in now.items() if value is not None}
         return {**held, "recurrent_state": self.recurrent_state, "noise": self.noise.get_state()}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from a saved state."""
+    def load_state_dict(self, state: dict[str, Tensor]) -> bool:
+        """Go on from a saved state.
+
+        Returns: False if the random stream could not be continued, because it was that of another kind of device; it begins anew then.
+        """
         for name, slot in self.buffer.slots[0]._asdict().items():
             if slot is not None:
                 slot.copy_(state[f"now.{name}"])
         self.recurrent_state = state["recurrent_state"].to(self.team.device)
-        self.noise.set_state(state["noise"])
+        same_kind = state["noise"].shape == self.noise.get_state().shape
+        if same_kind:
+            self.noise.set_state(state["noise"])
+        else:
+            self.noise.manual_seed(zlib.crc32(state["noise"].numpy().tobytes()))
+        return same_kind

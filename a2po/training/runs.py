@@ -51,12 +51,24 @@ def create_run(folder: Path, config: TrainConfig) -> None:
     """
     try:
         (folder / "checkpoints").mkdir(parents=True)
-        replace_text(folder / "config.toml", to_toml(config))
+        write_config(folder, config)
         write_json(folder / "provenance.json", provenance())
     except FileExistsError:
-        raise RunError(f"the run '{folder}' exists already: continue it with --resume, or choose another --name") from None
+        raise RunError(already_there(folder)) from None
     except OSError as error:
         raise RunError(f"the run folder '{folder}' cannot be made: {error.strerror or error}") from error
+
+
+def write_config(folder: Path, config: TrainConfig) -> None:
+    """Write the resolved configuration into a run."""
+    replace_text(folder / "config.toml", to_toml(config))
+
+
+def already_there(folder: Path) -> str:
+    """Why a new run cannot take this folder, and what to do."""
+    if (folder / "config.toml").is_file():
+        return f"the run '{folder}' exists already: continue it with --resume, or choose another --name"
+    return f"the folder '{folder}' exists already and is no run: choose another --name"
 
 
 def open_run(folder: Path) -> TrainConfig:

@@ -30,7 +30,7 @@ from a2po.training.view import Status
 
 RECENT_EPISODES = 64
 MANY_EPISODES = 10
-"""With at least this many episodes in a round, a majority of faults is no accident and ends the run."""
+"""A majority of faults among at least this many of the last episodes is no accident and ends the run."""
 
 
 @contextmanager
@@ -63,6 +63,7 @@ class Trainer:
         self.best: float | None = None
         self._started = False
         self._saved_step: int | None = None
+        self._faults: deque[bool] = deque(maxlen=2 * MANY_EPISODES)
 
     @property
     def done(self) -> bool:
@@ -134,8 +135,10 @@ class Trainer:
 
     def _count_faults(self, faults: int, episodes: int) -> None:
         before, self.invalid_episodes = self.invalid_episodes, self.invalid_episodes + faults
-        if faults * 2 > episodes >= MANY_EPISODES:
-            raise WorkFailed(f"{faults} of {episodes} episodes of one round of {self.config.task} ended in a simulator fault")
+        self._faults.extend([True] * faults + [False] * (episodes - faults))
+        if sum(self._faults) * 2 > len(self._faults) >= MANY_EPISODES:
+            counted = f"{sum(self._faults)} of the last {len(self._faults)} episodes"
+            raise WorkFailed(f"{counted} of {self.config.task} ended in a simulator fault")
         if self.invalid_episodes.bit_length() > before.bit_length():  # the first, and every time the count doubles
             self.say(f"{self.invalid_episodes:,} episodes ended in a simulator fault so far; they are left out of training")
 
@@ -147,7 +150,7 @@ class Trainer:
 
     def _evaluate_and_save(self, before: int) -> None:
         run = self.config.run
-        best = False
+        best, best_before = False, self.best
         if run.evaluate_every and (self.step // run.evaluate_every > before // run.evaluate_every or self.done):
             returns = self.greedy.evaluate(self.step)
             self.evaluation = sum(returns) / len(returns)
@@ -156,7 +159,8 @@ class Trainer:
             row = {"kind": "evaluation", "step": self.step, "time_s": round(self.time_s, 3), "episodes": len(returns)}
             self._write_metrics({**row, "return_mean": self.evaluation, "returns": returns})
         if best or self.step // run.checkpoint_every > before // run.checkpoint_every:
-            self.save(best=best)
+            saved = self.save(best=best)
+            self.best = self.best if saved else best_before
 
     def save(self, *, best: bool = False) -> bool:
         """Write a checkpoint of the current step. A disk that fails is reported and training goes on with the last whole one.
@@ -186,15 +190,21 @@ class Trainer:
         """Go back to the newest whole checkpoint of the run."""
         name, state = self.checkpoints.load("latest", self.say)
         load_team(self.team, state["team"], name)
+        self.checkpoints.set_aside_after(name)
         self.learner.load_state_dict(state["learner"])
-        self.sampler.load_state_dict(state["sampler"])
+        if not self.sampler.load_state_dict(state["sampler"]):
+            self.say("the checkpoint comes from another kind of device: sampling goes on with a new random stream")
         self.env.load_state_dict(state["env"])
         for key in ("step", "updates", "invalid_episodes", "time_s", "evaluation", "best"):
             setattr(self, key, state[key])
-        self._started = state["started"]
+        self._started, self._saved_step = state["started"], self.step
         self.recent.extend(state["recent"])
-        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=self.step)
+        self.forget_metrics()
         self.say(f"resumed from {name}")
+
+    def forget_metrics(self) -> None:
+        """Leave out the rows after the current step: it is played again."""
+        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=self.step)
 
     def close(self) -> None:
         """Free the environments."""

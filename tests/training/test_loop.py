@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -278,8 +279,8 @@ def test_resume_needs_a_run_with_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="did you mean 'climbing-1'"):
         play(None, tmp_path, "climbing-2", resume=True)
     for path in (tmp_path / "climbing-1" / "checkpoints").glob("step_*"):
-        path.rename(path.with_name(f".{path.name}"))
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+        (path / "manifest.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
         play(None, tmp_path, "climbing-1", resume=True)
     (tmp_path / "climbing-1" / "config.toml").write_text("[")
     with pytest.raises(UserError, match=r"config.toml"):
@@ -402,7 +403,7 @@ def test_a_reward_that_is_not_finite_fails_the_run_but_not_its_checkpoints(
 
     spoil(monkeypatch, change)
     view = Watcher()
-    with pytest.raises(WorkFailed, match=r"diverged at step 896.*last checkpoint is whole"):
+    with pytest.raises(WorkFailed, match=r"reward that is not finite \(copy 1, step 2 of the rollout\)"):
         play(small(updates=10, evaluate_every=0), tmp_path, view=view)
     assert len(view.steps) == 7 and view.stopped
     name, state = Checkpoints(tmp_path / "run" / "checkpoints").load(say=pytest.fail)
@@ -410,6 +411,74 @@ def test_a_reward_that_is_not_finite_fails_the_run_but_not_its_checkpoints(
     assert all(torch.isfinite(value).all() for value in state["team"].values())
     monkeypatch.undo()
     assert play(None, tmp_path, resume=True).step == 10 * PER_UPDATE
+
+
+@pytest.mark.resilience
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_an_invalid_episode_holds_does_not_matter(value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(count: int, step: Step) -> Step:
+        if count == 20:
+            step.reward[1] = value
+            step.terminated[1] = step.invalid[1] = True
+        return step
+
+    spoil(monkeypatch, change)
+    result = play(small(updates=4, evaluate_every=0), tmp_path)
+    _, state = Checkpoints(result.run / "checkpoints").load(say=pytest.fail)
+    assert all(torch.isfinite(tensor).all() for tensor in state["team"].values())
+
+
+@pytest.mark.resilience
+def test_a_run_killed_before_its_first_checkpoint_starts_over(tmp_path: Path) -> None:
+    straight = play(small(updates=2), tmp_path, "straight")
+    play(small(updates=2), tmp_path, "killed")
+    for path in (tmp_path / "killed" / "checkpoints").iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    view = Watcher()
+    again = play(None, tmp_path, "killed", resume=True, view=view)
+    assert any("from the beginning" in message for message in view.said)
+    rows = [len((result.run / "metrics.jsonl").read_text().splitlines()) for result in (straight, again)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.resilience
+def test_a_fall_back_is_not_lost_again(tmp_path: Path) -> None:
+    """Damaged checkpoints are newer by name, so they must not push out the ones that a resumed run writes."""
+    play(small(updates=6, evaluate_every=0, checkpoint_every=PER_UPDATE), tmp_path, "run")
+    folder = tmp_path / "run" / "checkpoints"
+    names = Checkpoints(folder).names()
+    for name in names[:-1]:
+        (folder / name / "state.json").write_text("{}")
+    played: list[int] = []
+
+    def interrupt(shown: int) -> None:
+        played.append(shown)
+        signal.raise_signal(signal.SIGINT)
+
+    result = play(None, tmp_path, "run", resume=True, view=Watcher(interrupt))
+    assert played == [1]
+    assert Checkpoints(folder).load(say=pytest.fail)[1]["step"] == result.step
+    assert all((folder / f"damaged_{name}").is_dir() for name in names[:-1])
+
+
+@pytest.mark.resilience
+def test_a_checkpoint_put_aside_by_a_killed_process_comes_back(tmp_path: Path) -> None:
+    result = play(small(updates=1), tmp_path, "run")
+    folder = result.run / "checkpoints"
+    (name,) = Checkpoints(folder).names()
+    (folder / name).rename(folder / f".{name}.old123")
+    assert Checkpoints(folder).load(say=pytest.fail)[0] == name
+
+
+def test_what_a_resume_changes_is_kept(tmp_path: Path) -> None:
+    play(small(updates=1), tmp_path, "run")
+    longer = override(small(updates=1), settings=[f"run.total_steps={2 * PER_UPDATE}"])
+    play(longer, tmp_path, "run", resume=True)
+    assert open_run(tmp_path / "run").run.total_steps == 2 * PER_UPDATE
+    linear = override(small(updates=1), settings=["update.learning_rate_schedule=linear"])
+    play(linear, tmp_path, "linear")
+    with pytest.raises(RunError, match=r"run.total_steps"):
+        play(override(linear, settings=[f"run.total_steps={2 * PER_UPDATE}"]), tmp_path, "linear", resume=True)
 
 
 @pytest.mark.resilience

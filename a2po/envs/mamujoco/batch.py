@@ -67,4 +67,6 @@ class BatchSimulation:
         return data
 
     def close(self) -> None:
-        """The batch ends its threads when it is collected."""
+        """The batch ends its threads when nothing refers to it any more."""
+        for name in ("_batch", "_qpos", "_qvel", "_control", "_copies"):
+            self.__dict__.pop(name, None)

@@ -62,8 +62,6 @@ class MultiAgentMujoco:
 
     def reset(self, seeds: Sequence[int] | np.ndarray | None = None) -> Observations:
         """Start the next episode in every copy; see ``VectorEnv.reset``."""
-        if seeds is not None and len(seeds) != self.num_envs:
-            raise ValueError(f"reset() needs one seed per copy: {self.num_envs}, got {len(seeds)}")
         rows = self._begin(np.arange(self.num_envs), seeds)
         self._builder.fill(rows, self._host.obs.numpy(), self._host.state.numpy())
         self._started = True
@@ -81,6 +79,9 @@ class MultiAgentMujoco:
         terminated, reward = score.terminated | faults, score.reward
         if faults.any():
             reward = np.where(faults, 0.0, reward)
+        if not np.isfinite(reward).all():
+            copy = int(np.flatnonzero(~np.isfinite(reward))[0])
+            raise ActionError(f"{self.spec.task}: the reward of copy {copy} is {reward[copy]}: its actions are far outside their range")
         tracker.add(reward)
         tracker.sums[1] += score.control_cost
         truncated = (tracker.length >= self.options.max_episode_steps) & ~faults

@@ -50,7 +50,7 @@ class Options:
     """``none``, or ``gymnasium-robotics``: swap what the Humanoids' abdomen_y and abdomen_z observe, as that library does."""
 
     backend: str = "auto"
-    """``auto``, ``batch`` (mujoco.batch, C++ threads; no contact forces) or ``pool`` (one MjData per copy)."""
+    """``auto``, ``batch`` (mujoco.batch, C++ threads; no contact forces) or ``pool`` (one MjData per thread)."""
 
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
