@@ -11,6 +11,7 @@ _PUBLIC = {
     "export": "a2po.exporters.export",
     "evaluate": "a2po.evaluation.evaluate",
     "TrainConfig": "a2po.config",
+    "resolve": "a2po.config",
     "UserError": "a2po.errors",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -47,13 +47,23 @@ def complete_folder(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             _sync(file)
         _sync(temporary)
-        if path.exists():  # a folder cannot replace a full one, so the old one steps aside for a moment
-            os.replace(path, aside)
-        os.replace(temporary, path)
+        _replace_folder(path, temporary, aside)
         _sync(path.parent)
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
-        for folder in (temporary, aside):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(path: Path, new: Path, aside: Path) -> None:
+    """A folder cannot replace a full one, so the old one steps aside for a moment; it comes back if the new one does not come."""
+    try:
+        if path.exists():
+            os.replace(path, aside)
+        os.replace(new, path)
+    except BaseException:
+        if aside.exists() and not path.exists():
+            os.replace(aside, path)
+        raise
 
 
 def _sync(path: Path) -> None:

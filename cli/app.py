@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -43,6 +44,9 @@ def options(
 
 def main() -> None:
     """Run the command line. User errors exit with 2, failed work with 1; neither shows a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our dashes shows question marks
     try:
         app()
     except UserError as error:
@@ -54,6 +58,13 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(EXIT_FAILED)
+    except OSError as error:
+        where = "" if error.filename is None else f"'{error.filename}': "
+        _fail(SystemError(f"{where}{error.strerror or error}"), EXIT_FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):  # torch's allocators raise it too
+            raise
+        _fail(SystemError(f"not enough memory: fewer copies (env.num_envs) need less ({error})"), EXIT_FAILED)
 
 
 def _fail(error: BaseException, code: int) -> None:

@@ -25,7 +25,9 @@ def evaluate(
     policy: Annotated[Policy, typer.Option(help="The exported ONNX actors, or the torch checkpoint that they come from.")] = Policy.onnx,
     sampled: Annotated[bool, typer.Option("--sampled/--greedy", help="Sample the actions, or take the most likely one.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the episodes and of sampled actions.")] = 0,
-    task: Annotated[str | None, typer.Option(help="Another task than the team's own.", show_default=False)] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Another task than the team's own, or the own environment that the bundle names.", show_default=False)
+    ] = None,
     num_envs: Annotated[
         int | None, typer.Option(min=1, help="Copies that play at once; by default chosen to divide the episodes.", show_default=False)
     ] = None,
@@ -53,7 +55,7 @@ def evaluate(
             num_envs=num_envs,
             report=report,
             progress=lambda done: progress.update(bar, completed=done),
-            say=progress.console.print,
+            say=lambda message: progress.console.print(message, markup=False, emoji=False, soft_wrap=True),
         )
     if as_json:
         print(json.dumps(result))

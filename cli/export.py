@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,9 @@ def export(
     format: Annotated[Format, typer.Option("--format", help="Format of the actors.")] = Format.onnx,
     checkpoint: Annotated[str, typer.Option(help="latest, best, or a step.")] = "latest",
     output: Annotated[Path | None, typer.Option(help="A folder or a .zip; by default RUN/bundle.", show_default=False)] = None,
-    agents: Annotated[str | None, typer.Option(help="Names with commas between; by default all.", show_default=False)] = None,
+    agents: Annotated[
+        str | None, typer.Option(help="Names with commas between, with --output; by default all.", show_default=False)
+    ] = None,
     opset: Annotated[int, typer.Option(help="ONNX opset, 17 to 21.")] = 18,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON on standard output.")] = False,
 ) -> None:
@@ -34,11 +37,16 @@ def export(
 
     console = Console(stderr=True)
     chosen = [name.strip() for name in agents.split(",") if name.strip()] if agents is not None else None
+
+    def say(message: str) -> None:
+        console.print(message, markup=False, soft_wrap=True)
+
     with console.status("exporting and proving every actor"):
-        path = run_export(run, checkpoint=checkpoint, agents=chosen, output=output, opset=opset, say=console.print)
+        path = run_export(run, checkpoint=checkpoint, agents=chosen, output=output, opset=opset, say=say)
     bundle = read_bundle(path)
     if as_json:
         print(json.dumps({"bundle": str(path), **bundle.manifest}))
         return
     show_bundle(bundle, brief=True)
-    typer.echo(f"Next: a2po evaluate {path}")
+    if len(bundle.agents) == len(bundle.manifest["task"]["agents"]):  # a part of the team cannot play the task
+        typer.echo(f"Next: a2po evaluate {shlex.quote(str(path))}")

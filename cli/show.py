@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -12,13 +13,15 @@ from rich.table import Table
 from a2po.runtime.bundle import AgentSpec, Bundle
 
 NAMES_SHOWN = 6
+NARROW = 70
+"""A terminal with fewer columns gets a result's mean and interval alone."""
 
 
 def show_bundle(bundle: Bundle, *, brief: bool = False) -> None:
     """A bundle's agents, parity, evaluation and origin; ``brief`` leaves out names and provenance."""
-    console, manifest = Console(), bundle.manifest
-    training, parity = manifest.get("training") or {}, manifest.get("parity") or {}
-    sizes = [entry["bytes"] for entry in manifest["files"].values()]
+    console, manifest = Console(emoji=False), bundle.manifest
+    training, parity = _dict(manifest.get("training")), _dict(manifest.get("parity"))
+    sizes = [len(content) for content in bundle.files.values()]
     console.print(f"[bold]{escape(str(bundle.path))}[/bold]: {len(bundle.agents)} agents for {escape(bundle.task)}")
     table = Table(box=None, pad_edge=False)
     for heading in ("agent", "file", "kB", "observation", "action", *(() if brief else ("state",)), "parity"):
@@ -28,7 +31,7 @@ def show_bundle(bundle: Bundle, *, brief: bool = False) -> None:
     console.print(table)
     rows = [
         ("parity", _parity_words(parity)),
-        ("evaluation", _evaluation_words(manifest.get("evaluation"))),
+        ("evaluation", _evaluation_words(_dict(manifest.get("evaluation")))),
         ("trained", _training_words(training)),
         ("size", f"{sum(sizes) / 1000:,.0f} kB in {len(sizes)} files, every hash checked"),
     ]
@@ -39,12 +42,12 @@ def show_bundle(bundle: Bundle, *, brief: bool = False) -> None:
 
 def show_run(facts: dict[str, Any]) -> None:
     """A run folder."""
-    config, update, evaluation = facts["config"], facts["last_update"] or {}, facts["last_evaluation"] or {}
-    console = Console()
+    config, update, evaluation = facts["config"], _dict(facts["last_update"]), _dict(facts["last_evaluation"])
+    console = Console(emoji=False)
     console.print(f"[bold]{escape(facts['path'])}[/bold]: {escape(str(config.get('algorithm')))} on {escape(str(config.get('task')))}")
-    bundle = "yes" if facts["bundle"] else f"none yet: a2po export {facts['path']}"
+    bundle = "yes" if facts["bundle"] else f"none yet: a2po export {shlex.quote(facts['path'])}"
     rows = [
-        ("steps", f"{update.get('step', 0):,} of {config.get('run', {}).get('total_steps', 0):,}"),
+        ("steps", f"{_count(update.get('step', 0))} of {_count(_dict(config.get('run')).get('total_steps', 0))}"),
         ("last return", f"{number(update.get('return_mean'))} while training, {number(evaluation.get('return_mean'))} greedy"),
         ("checkpoints", f"{', '.join(facts['checkpoints']) or 'none'} (best: {facts['best'] or 'none'})"),
         ("bundle", bundle),
@@ -55,39 +58,62 @@ def show_run(facts: dict[str, Any]) -> None:
 
 def show_evaluation(result: dict[str, Any]) -> None:
     """The result of an evaluation."""
-    console = Console()
+    console = Console(emoji=False)
     who = "the exported ONNX actors" if result["policy"] == "onnx" else "the torch checkpoint"
     subject = result["bundle"]["path"] if result["bundle"] else result["run"]
     console.print(f"[bold]{escape(str(subject))}[/bold] on {escape(result['task'])}: {who}, {result['actions']} actions")
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "mean", "95 % interval", "std", "median", "smallest", "largest"):
-        table.add_column(heading, justify="right" if heading else "left")
+    shown = {"std": "std", "median": "median", "smallest": "min", "largest": "max"} if console.width >= NARROW else {}
+    for heading in ("", "mean", "95 % interval", *shown):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading), overflow="fold")
     for name, values in {"return": result, "length": result["length"], **result["metrics"]}.items():
-        cells = [number(values[key]) for key in ("mean", "std", "median", "min", "max")]
-        table.add_row(escape(name), cells[0], interval(values["interval"]), *cells[1:])
+        cells = [name, number(values["mean"]), interval(values["interval"]), *(number(values[key]) for key in shown.values())]
+        table.add_row(*map(escape, cells))
     console.print(table)
     played = f"{result['episodes']} by quota over {result['copies']} copies, seed {result['seed']}"
     _pairs(
         console,
         [
             ("episodes", f"{played}, {result['invalid_episodes']} invalid"),
-            ("interval", f"{result['method']}, over episodes of this one trained team"),
+            ("interval", f"{_methods(result)}, over episodes of this one trained team"),
             ("speed", f"{result['steps_per_s']:,.0f} steps per second, {result['wall_time_s']:.1f} s"),
-            ("written", result["file"] + (f", {result['report']}" if result["report"] else "")),
+            ("written", ", ".join(path for path in (result["file"], result["report"]) if path) or "nothing"),
         ],
     )
 
 
 def number(value: Any) -> str:
     """A number with as many digits as a reader needs, or a dash."""
-    if value is None:
+    if not _is_number(value):
         return "-"
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def interval(bounds: Sequence[float] | None) -> str:
+def interval(bounds: Any) -> str:
     """``[low, high]`` or a dash."""
-    return "-" if bounds is None else escape(f"[{number(bounds[0])}, {number(bounds[1])}]")
+    return f"[{number(bounds[0])}, {number(bounds[1])}]" if isinstance(bounds, list) and len(bounds) == 2 else "-"
+
+
+def _is_number(value: Any) -> bool:
+    """A manifest comes from anywhere: an integer may be longer than any float."""
+    return isinstance(value, (int, float)) and abs(value) < 1e300
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and _is_number(value) else "-"
+
+
+def _small(value: Any) -> str:
+    return f"{value:.1e}" if _is_number(value) else "-"
+
+
+def _methods(result: dict[str, Any]) -> str:
+    rates = [name for name, values in result["metrics"].items() if values["method"] != result["method"]]
+    return f"{result['method']} ({result['metrics'][rates[0]]['method']} for {', '.join(rates)})" if rates else str(result["method"])
 
 
 def _agent_cells(bundle: Bundle, agent: AgentSpec, parity: dict[str, Any], brief: bool) -> list[str]:
@@ -95,18 +121,17 @@ def _agent_cells(bundle: Bundle, agent: AgentSpec, parity: dict[str, Any], brief
     observation, action = f"{agent.obs_size} features", f"{agent.action_size} {kind}"
     if not brief:
         observation += f": {_names(agent.features)}"
-        bounds = "" if agent.discrete else f" in [{number(min(agent.low))}, {number(max(agent.high))}]"
+        bounds = "" if agent.discrete else f" in [{number(min(agent.low, default=None))}, {number(max(agent.high, default=None))}]"
         action += f"{bounds}: {_names(agent.action_names)}"
-    proof = parity.get("agents", {}).get(agent.name, {})
-    worst = f"{max(proof['max_error'].values()):.1e}" if proof.get("max_error") else "-"
-    size = bundle.manifest["files"][agent.file]["bytes"]
+    errors = _dict(_dict(_dict(parity.get("agents")).get(agent.name)).get("max_error")).values()
+    worst = _small(max(filter(_is_number, errors), default=None))
     state = () if brief else (f"{agent.num_layers} x {agent.hidden_size}" if agent.num_layers else "none",)
-    return [agent.name, agent.file, f"{size / 1000:.0f}", observation, action, *state, worst]
+    return [agent.name, agent.file, f"{len(bundle.files[agent.file]) / 1000:.0f}", observation, action, *state, worst]
 
 
 def _names(names: Iterable[str]) -> str:
     """The first names, and how many more there are."""
-    listed = list(names)
+    listed = list(map(str, names))
     more = len(listed) - NAMES_SHOWN
     return ", ".join(listed[:NAMES_SHOWN]) + (f", … {more} more" if more > 0 else "")
 
@@ -114,29 +139,31 @@ def _names(names: Iterable[str]) -> str:
 def _parity_words(parity: dict[str, Any]) -> str:
     if not parity:
         return "not proven"
-    verdict = "passed" if parity["passed"] else "FAILED"
-    replayed = f"{parity['steps']} recorded steps, batches {', '.join(map(str, parity['batches']))}"
-    return f"{verdict}: {replayed}, largest difference {parity['max_error']:.1e} of {parity['tolerance']:g}"
+    verdict = "passed" if parity.get("passed") is True else "FAILED"
+    batches = parity.get("batches")
+    replayed = f"{parity.get('steps')} recorded steps, batches {_names(batches if isinstance(batches, list) else ())}"
+    return f"{verdict}: {replayed}, largest difference {_small(parity.get('max_error'))} of {number(parity.get('tolerance'))}"
 
 
-def _evaluation_words(evaluation: dict[str, Any] | None) -> str:
+def _evaluation_words(evaluation: dict[str, Any]) -> str:
     if not evaluation:
         return "none yet"
-    shown = f"mean return {number(evaluation['mean'])} {interval(evaluation['interval'])}"
-    return f"{shown}, {evaluation['episodes']} episodes, {evaluation['actions']}, {evaluation['created']}"
+    shown = f"mean return {number(evaluation.get('mean'))} {interval(evaluation.get('interval'))}"
+    return f"{shown}, {evaluation.get('episodes')} episodes, {evaluation.get('actions')}, {evaluation.get('created')}"
 
 
 def _training_words(training: dict[str, Any]) -> str:
     if not training:
         return "unknown"
-    return f"{training['algorithm']}, {training['step']:,} steps, seed {training['seed']}, run {training['run']}, {training['checkpoint']}"
+    what = f"{training.get('algorithm')}, {_count(training.get('step'))} steps, seed {training.get('seed')}"
+    return f"{what}, run {training.get('run')}, {training.get('checkpoint')}"
 
 
-def _provenance_rows(parts: dict[str, dict[str, Any] | None]) -> list[tuple[str, str]]:
+def _provenance_rows(parts: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
-    for name, part in parts.items():
+    for name, part in ((name, _dict(part)) for name, part in parts.items()):
         if part:
-            packages = ", ".join(f"{package} {version}" for package, version in (part.get("packages") or {}).items())
+            packages = ", ".join(f"{package} {version}" for package, version in _dict(part.get("packages")).items())
             version = f"a2po {part.get('a2po')} ({part.get('commit') or 'no commit known'})"
             rows.append((f"{name} made with", f"{version}, Python {part.get('python')}, {packages}; {part.get('created')}"))
     return rows
@@ -147,5 +174,5 @@ def _pairs(console: Console, rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     console.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,6 @@ def train(
         print(json.dumps({**asdict(result), "run": str(result.run)}))
     else:
         shown = "–" if result.evaluation is None else f"{result.evaluation:,.1f}"
-        print(f"{result.run}: {result.step:,} steps, last greedy return {shown}. Next: a2po export {result.run}")
+        print(f"{result.run}: {result.step:,} steps, last greedy return {shown}. Next: a2po export {shlex.quote(str(result.run))}")
     if result.interrupted_by is not None:
         raise typer.Exit(128 + result.interrupted_by)

@@ -16,7 +16,7 @@ from a2po.evaluation.fit import Description, describe_bundle, describe_task
 from a2po.evaluation.locate import find_bundle, is_run, run_of
 from a2po.evaluation.players import BundlePlayer
 from a2po.evaluation.results import Home
-from a2po.runtime.bundle import MANIFEST, Bundle, read_bundle
+from a2po.runtime.bundle import Bundle, read_bundle
 from a2po.runtime.team import Team
 from a2po.streams import generator
 from a2po.training.greedy import TeamActor
@@ -64,17 +64,17 @@ def exported(path: Path | str | None) -> Contestant:
 
 
 def trained(path: Path | str | None, say: Say) -> Contestant:
-    """The checkpoint of a run that its bundle comes from, or the newest one where there is no bundle."""
-    run = _run_folder(path)
-    policy = _open(run, say)
+    """The checkpoint that a bundle comes from, or the newest one of a run that has no bundle."""
+    run, bundle = _run_and_bundle(path)
+    policy = _open(run, bundle, say)
 
     def player(env: VectorEnv, seed: int | None) -> Act:
         noise = None if seed is None else generator(seed, "evaluation noise")
         return TeamActor(policy.team, env.num_envs, env.device, noise)
 
     return Contestant(
-        Home(run, run / "bundle"),
-        policy.team.spec.task,
+        Home(run, bundle or run / "bundle"),
+        policy.config.task,
         dict(policy.config.env.options),
         f"the run '{run}'",
         {
@@ -90,27 +90,27 @@ def trained(path: Path | str | None, say: Say) -> Contestant:
     )
 
 
-def _run_folder(path: Path | str | None) -> Path:
-    """The run at a path or around the bundle at a path; by default that of the newest bundle, or the newest run."""
-    if path is not None and is_run(Path(path)):
-        return Path(path)
+def _run_and_bundle(path: Path | str | None) -> tuple[Path, Path | None]:
+    """The run and the bundle at a path, or the run around the bundle there; by default the newest bundle, or the newest run."""
     try:
         bundle = find_bundle(path)
     except BundleError:
         if path is None:
-            return newest_run()
+            return newest_run(), None
+        if is_run(Path(path)):
+            return Path(path), None
         raise
     run = run_of(bundle)
     if run is None:
         raise UserError(f"the bundle '{bundle}' lies in no run folder, so there is no checkpoint to play: leave out --policy torch")
-    return run
+    return run, bundle
 
 
-def _open(run: Path, say: Say) -> TrainedPolicy:
+def _open(run: Path, bundle: Path | None, say: Say) -> TrainedPolicy:
     """The bundle's checkpoint where there is a bundle and its checkpoint was kept, else the newest one."""
-    if not (run / "bundle" / MANIFEST).is_file():
+    if bundle is None:
         return open_policy(run, "latest", say=say)
-    wanted = str(read_bundle(run / "bundle").manifest["training"]["checkpoint"])
+    wanted = str((read_bundle(bundle).manifest.get("training") or {}).get("checkpoint"))
     try:
         return open_policy(run, wanted, say=say)
     except CheckpointError:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2po.errors import UserError, WorkFailed, did_you_mean, require
+import numpy as np
+
+from a2po.errors import BundleError, UserError, WorkFailed, did_you_mean, require
 from a2po.evaluation import results
 from a2po.evaluation.statistics import summary
 
@@ -43,48 +46,59 @@ def evaluate(
         policy: ``onnx`` plays the exported actors, ``torch`` the run's checkpoint that they come from.
         seed: of the episodes (a stream apart from training's) and of sampled actions.
         deterministic: greedy actions; else sampled ones.
-        task: another task than the team's own.
+        task: another task than the team's own. An own environment (``module:factory``) that a bundle names must be repeated here.
         num_envs: copies that play at once; by default chosen to divide the episodes evenly.
         report: write the HTML report as well.
         progress: told the number of finished episodes.
         say: where notices go.
 
-    Returns: the result as written, with ``file`` and ``report`` (paths, or None) besides.
+    Returns: the result as written, with ``file`` and ``report`` (paths, or None where nothing was written) besides.
 
     Raises:
         UserError: the bundle is missing, altered or does not fit the task, an argument is wrong, or a package is missing.
         WorkFailed: too many episodes ended in a fault.
     """
-    _check_arguments(episodes, policy, num_envs, report)
+    _check_arguments(episodes, policy, seed, num_envs, report)
     import torch
 
     from a2po.evaluation.contestants import exported, trained
 
     contestant = exported(bundle) if policy == "onnx" else trained(bundle, say)
+    contestant.home.check_writable()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # idle torch threads would spin on the simulator's cores
     try:
         result = _play(contestant, episodes, seed, deterministic, task, num_envs, progress)
     finally:
         torch.set_num_threads(threads)
-    file = results.write_result(contestant.home, result)
+    file = _written(lambda: results.write_result(contestant.home, result), "the result", say)
     if contestant.bundle is not None and policy == "onnx" and result["task"] == contestant.task:
         results.note_in_manifest(contestant.bundle, results.short(result), say)
-    written = None
-    if report:
-        from a2po.evaluation.report import write_report
+    if not report:
+        return {**result, "file": file, "report": None}
+    from a2po.evaluation.report import write_report
 
-        written = str(write_report(contestant.home))
-    return {**result, "file": str(file), "report": written}
+    return {**result, "file": file, "report": _written(lambda: write_report(contestant.home), "the report", say)}
 
 
-def _check_arguments(episodes: int, policy: str, num_envs: int | None, report: bool) -> None:
+def _written(write: Callable[[], Path], what: str, say: Say) -> str | None:
+    """The path of what was written. What was played is worth more than its file: a full disk is only said."""
+    try:
+        return str(write())
+    except (OSError, BundleError) as error:
+        say(f"{what} could not be written: {error}")
+        return None
+
+
+def _check_arguments(episodes: int, policy: str, seed: int, num_envs: int | None, report: bool) -> None:
     if policy not in POLICIES:
         raise UserError(f"unknown policy '{policy}'{did_you_mean(policy, POLICIES)} (there are: {', '.join(POLICIES)})")
     for name, value in (("episodes", episodes), ("num_envs", 1 if num_envs is None else num_envs)):
         if value < 1:
             raise UserError(f"{name} must be at least 1, got {value}")
-    require("evaluating", torch="train")
+    if seed < 0:
+        raise UserError(f"seed must be at least 0, got {seed}")
+    require("evaluating", torch="train", gymnasium="train")
     if report:
         require("the report", matplotlib="report", jinja2="report")
 
@@ -103,9 +117,10 @@ def _play(
     from a2po.evaluation.fit import check_fits
     from a2po.streams import stream_seed
 
-    options = contestant.options if task in (None, contestant.task) else {}
+    name = _task_to_play(contestant, task)
+    options = contestant.options if name == contestant.task else {}
     copies = min(num_envs or copies_for(episodes), episodes)
-    with closing(make(task or contestant.task, copies, seed=stream_seed(seed, "bundle evaluation"), **options)) as env:
+    with closing(make(name, copies, seed=stream_seed(seed, "bundle evaluation"), **options)) as env:
         check_fits(contestant.what, contestant.description, env.spec)
         act = contestant.player(env, None if deterministic else seed)
         begin = time.perf_counter()
@@ -114,7 +129,7 @@ def _play(
         except RuntimeError as error:
             raise WorkFailed(f"the evaluation was given up: {error}") from error
         wall_time_s = time.perf_counter() - begin
-        facts = {"task": env.spec.task, "task_options": options, "copies": copies, "seed": seed, "wall_time_s": round(wall_time_s, 3)}
+        facts = {"task": name, "task_options": options, "copies": copies, "seed": seed, "wall_time_s": round(wall_time_s, 3)}
         return {
             "kind": "evaluation",
             "policy": "onnx" if contestant.bundle is not None else "torch",
@@ -126,6 +141,16 @@ def _play(
         }
 
 
+def _task_to_play(contestant: Contestant, task: str | None) -> str:
+    """``task``, or the team's own. A bundle may come from anywhere: which code runs is not for its manifest to say."""
+    if task is None and contestant.bundle is not None and ":" in contestant.task:
+        raise UserError(
+            f"{contestant.what} names an environment of its own, and making that runs its code: "
+            f"if you trust it, add --task {shlex.quote(contestant.task)}"
+        )
+    return task or contestant.task
+
+
 def _statistics(records: list[EpisodeRecord], metrics: tuple[str, ...], wall_time_s: float) -> dict[str, Any]:
     valid = [record for record in records if not record["invalid"]]
     returns = summary([record["return"] for record in valid])
@@ -134,12 +159,17 @@ def _statistics(records: list[EpisodeRecord], metrics: tuple[str, ...], wall_tim
         "invalid_episodes": len(records) - len(valid),
         **returns,
         "length": summary([record["length"] for record in valid]),
-        "metrics": {name: summary([record[name] for record in valid]) for name in metrics},
+        "metrics": {name: _metric([record[name] for record in valid]) for name in metrics},
         "steps_per_s": round(sum(record["length"] for record in records) / max(wall_time_s, 1e-9), 1),
         "returns": [record["return"] for record in valid],
         "lengths": [record["length"] for record in valid],
         "seeds": [record["seed"] for record in valid],
     }
+
+
+def _metric(values: list[Any]) -> dict[str, Any]:
+    """A task says that a figure is a rate by giving truth values."""
+    return summary(values, rate=all(isinstance(value, (bool, np.bool_)) for value in values))
 
 
 def _provenance() -> dict[str, Any]:

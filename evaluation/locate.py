@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -23,9 +25,9 @@ def find_bundle(path: Path | str | None = None, runs: Path = RUNS) -> Path:
     path = Path(path)
     for candidate in (path, path / "bundle"):
         if (candidate / MANIFEST).is_file():
-            return candidate
+            return named(candidate)
     if is_run(path):
-        raise BundleError(f"the run '{path}' has no bundle yet: a2po export {path}")
+        raise BundleError(f"the run '{path}' has no bundle yet: a2po export {shlex.quote(str(path))}")
     if path.is_file():
         if zipfile.is_zipfile(path):
             return path
@@ -50,7 +52,16 @@ def newest_bundle(runs: Path = RUNS) -> Path:
 
 def run_of(bundle: Path) -> Path | None:
     """The run folder that a bundle lies in, or None."""
-    return bundle.parent if is_run(bundle.parent) else None
+    folder = named(bundle).parent
+    return folder if is_run(folder) else None
+
+
+def named(path: Path) -> Path:
+    """The path by its last name, so that it has a parent: ``../bundle`` for ``.`` inside of a bundle."""
+    if path.name not in ("", ".."):
+        return path
+    whole = Path(os.path.abspath(path))
+    return Path(os.path.relpath(whole.parent)) / whole.name
 
 
 def is_run(path: Path) -> bool:

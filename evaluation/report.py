@@ -20,6 +20,8 @@ def write_report(home: Home) -> Path:
 
     Raises:
         DependencyError: matplotlib or jinja2 is not installed.
+        BundleError: the manifest or the metrics lack what the report shows.
+        OSError: it cannot be written.
     """
     require("the report", matplotlib="report", jinja2="report")
     import jinja2
@@ -27,9 +29,12 @@ def write_report(home: Home) -> Path:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters.update(number=_number, interval=_interval)
     template = environment.from_string(resources.files("a2po.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    facts = _facts(home)
-    curve = learning_curve(facts.pop("rows"))
-    replace_text(home.report, template.render(curve=curve, **facts))
+    try:
+        facts = _facts(home)
+        page = template.render(curve=learning_curve(facts.pop("rows")), **facts)
+    except (jinja2.TemplateError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise BundleError(f"no report: '{home.bundle}' or its run says what no report can show ({error})") from None
+    replace_text(home.report, page)
     return home.report
 
 

@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from a2po.errors import BundleError
+from a2po.errors import BundleError, UserError
+from a2po.evaluation.locate import named
 from a2po.files import replace_text, write_json
 from a2po.runtime.archive import pack
 from a2po.runtime.bundle import MANIFEST, Bundle, read_bundle
@@ -31,12 +32,24 @@ class Home:
     @property
     def results(self) -> Path:
         """The folder of the result files."""
-        return self.run / "results" if self.run else self.bundle.parent / f"{self.bundle.stem}-results"
+        return self.run / "results" if self.run else self._beside("results")
 
     @property
     def report(self) -> Path:
         """The report's file."""
-        return self.run / "report.html" if self.run else self.bundle.parent / f"{self.bundle.stem}-report.html"
+        return self.run / "report.html" if self.run else self._beside("report.html")
+
+    def _beside(self, name: str) -> Path:
+        bundle = named(self.bundle)
+        return bundle.with_name(f"{bundle.stem}-{name}")
+
+    def check_writable(self) -> None:
+        """Raise a UserError where a result could not be written after all the playing. Nothing is made yet."""
+        folder = self.results
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise UserError(f"the result cannot be written to '{self.results}': '{folder}' is no folder that can be written")
 
 
 def write_result(home: Home, result: dict[str, Any]) -> Path:
@@ -56,11 +69,33 @@ def read_results(home: Home) -> list[dict[str, Any]]:
     for path in sorted(home.results.glob("*.json"), reverse=True):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
-        if isinstance(result, dict) and result.get("kind") == "evaluation":
+        if _is_result(result):
             found.append(result)
     return found
+
+
+def _is_result(value: Any) -> bool:
+    """It has what the report shows."""
+    if not isinstance(value, dict) or value.get("kind") != "evaluation":
+        return False
+    tables = [value.get(key) for key in ("provenance", "length", "metrics")]
+    if not all(isinstance(table, dict) for table in tables) or not all(isinstance(metric, dict) for metric in value["metrics"].values()):
+        return False
+    summaries = [value, *value["metrics"].values()]
+    return (
+        "created" in value["provenance"]
+        and "mean" in value["length"]
+        and all(key in value for key in (*SHORT, "step", "algorithm"))
+        and all(key in summary for summary in summaries for key in ("mean", "interval", "std", "min", "max"))
+        and (value["step"] is None or isinstance(value["step"], int))
+        and all(_is_interval(summary["interval"]) for summary in summaries)
+    )
+
+
+def _is_interval(bounds: Any) -> bool:
+    return bounds is None or (isinstance(bounds, list) and len(bounds) == 2)
 
 
 def short(result: dict[str, Any]) -> dict[str, Any]:

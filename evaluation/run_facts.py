@@ -30,8 +30,17 @@ def run_facts(run: Path) -> dict[str, Any]:
         "last_evaluation": last.get("evaluation"),
         "bundle": (run / "bundle" / "manifest.json").is_file(),
         "results": sorted(path.name for path in (run / "results").glob("*.json")),
-        "provenance": json.loads(_text(run / "provenance.json") or "null"),
+        "provenance": _provenance(run / "provenance.json"),
     }
+
+
+def _provenance(path: Path) -> dict[str, Any] | None:
+    """None where the file is missing or damaged: nothing but information hangs on it."""
+    try:
+        found = json.loads(_text(path) or "null")
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _last_rows(path: Path) -> dict[str, dict[str, Any]]:
@@ -41,10 +50,10 @@ def _last_rows(path: Path) -> dict[str, dict[str, Any]]:
         try:
             row = json.loads(line)
             found[row["kind"]] = row
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return found
 
 
 def _text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+    return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else None

@@ -12,16 +12,17 @@ import numpy as np
 CONFIDENCE = 0.95
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
+def summary(values: Sequence[float], *, rate: bool = False) -> dict[str, Any]:
     """Mean, standard deviation, interval of the mean, median and extremes of one number per episode.
 
-    Values that are all 0 or 1 are a rate and get Wilson's interval. One value has no interval: its bounds are None.
+    Args:
+        values: one per episode.
+        rate: each value says whether something happened, 0 or 1: the interval is Wilson's. One value has no interval.
     """
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or not array.size:
         raise ValueError(f"expected at least one number, got shape {list(array.shape)}")
-    rate = bool(np.isin(array, (0.0, 1.0)).all())
-    interval = wilson_interval(int(array.sum()), array.size) if rate else mean_interval(array)
+    interval = wilson_interval(int(array.sum()), array.size) if rate and array.size > 1 else mean_interval(array)
     return {
         "mean": float(array.mean()),
         "std": float(array.std(ddof=1)) if array.size > 1 else None,

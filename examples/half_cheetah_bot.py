@@ -19,7 +19,10 @@ from a2po.runtime import Team
 def main(bundle: str) -> None:
     """Play one episode and print its return."""
     team = Team.load(bundle)
+    # MuJoCo warns of an attribute that gymnasium's own model uses, and would leave a MUJOCO_LOG.TXT here.
+    mujoco.set_mju_user_warning(lambda message: None)
     env = gymnasium.make("HalfCheetah-v5")
+    mujoco.set_mju_user_warning(None)
     model = env.unwrapped.model
     actuator_of = {model.joint(model.actuator_trnid[index, 0]).name: index for index in range(model.nu)}
     owners = [(agent.name, joint) for agent in team.bundle.agents for joint in agent.action_names]

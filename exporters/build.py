@@ -50,9 +50,12 @@ def build_bundle(
     """
     if opset not in OPSETS:
         raise UserError(f"--opset {opset}: a2po writes ONNX opsets {OPSETS[0]} to {OPSETS[-1]}; {DEFAULT_OPSET} suits most engines")
-    path = check_target(policy.run / "bundle" if output is None else Path(output))
     spec = policy.team.spec
-    groups = group_agents(policy, choose_agents(spec, agents))
+    chosen = choose_agents(spec, agents)
+    if output is None and len(chosen) < len(spec.agents):
+        raise UserError(f"{', '.join(chosen)} alone would replace the whole team's bundle: name another place with --output")
+    path = check_target(policy.run / "bundle" if output is None else Path(output), own=output is None)
+    groups = group_agents(policy, chosen)
     with _one_thread(), closing(open_env(max(parity.BATCHES))) as env:
         recording = parity.record(env, policy.team, seed=policy.config.seed)
     files: dict[str, bytes] = {}

@@ -26,7 +26,7 @@ def export(
         run: the run folder; the newest one by default.
         checkpoint: ``latest``, ``best`` or a step.
         agents: names of the agents to export, all by default.
-        output: a folder or a .zip; ``bundle`` in the run folder by default.
+        output: a folder or a .zip; ``bundle`` in the run folder by default, which some of the agents alone never replace.
         opset: version of the ONNX operators.
         say: where notices go.
 
@@ -36,7 +36,7 @@ def export(
         UserError: the run, the checkpoint, an agent's name or the opset is wrong, or a package is missing.
         ParityError: an exported actor does not do what the trained one does.
     """
-    require("exporting", torch="train", onnx="train", onnxscript="train", onnxruntime="cpu")
+    require("exporting", torch="train", gymnasium="train", onnx="train", onnxscript="train", onnxruntime="cpu")
     from a2po.exporters.build import build_bundle
     from a2po.training.runs import make_env, open_policy
 

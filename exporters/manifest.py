@@ -51,7 +51,7 @@ def task_entry(policy: TrainedPolicy) -> dict[str, Any]:
     """The task that the team plays."""
     spec = policy.team.spec
     return {
-        "name": spec.task,
+        "name": policy.config.task,  # what ``make`` takes; a user's own environment may call itself otherwise
         "options": dict(policy.config.env.options),
         "agents": list(spec.agents),
         "obs_width": spec.max_obs_size,
@@ -104,7 +104,7 @@ def onnx_metadata(policy: TrainedPolicy, agents: list[str], weights_sha256: str)
     values: dict[str, Any] = {
         "format_version": FORMAT,
         "agents": agents,
-        "task": spec.task,
+        "task": policy.config.task,
         "observation": {"dtype": "float32", "names": _shared([spec.feature_names[row] for row in rows], agents)},
         "action": action,
         "state": {"num_layers": shape.num_layers, "hidden_size": shape.hidden_size},

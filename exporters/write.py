@@ -6,28 +6,70 @@ import hashlib
 import json
 import os
 import zipfile
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from a2po.errors import BundleError
 from a2po.exporters.card import model_card
 from a2po.files import complete_folder
-from a2po.runtime.archive import pack
-from a2po.runtime.bundle import MANIFEST
+from a2po.runtime.archive import files_in, pack, top_of
+from a2po.runtime.bundle import MANIFEST, UNREADABLE
+from a2po.runtime.schema import FILE, is_manifest
+
+LITTER = (".DS_Store", f".{MANIFEST}.tmp")
+"""What a file manager and a killed ``evaluate`` leave behind."""
 
 
-def check_target(path: Path) -> Path:
+def check_target(path: Path, *, own: bool = False) -> Path:
     """The path, if a bundle may be written there.
+
+    Args:
+        path: a folder or a .zip.
+        own: it is the run's own ``bundle`` folder, which is replaced even if its manifest is damaged.
 
     Raises:
         BundleError: something that is not a bundle stands there; it is left alone.
     """
-    zipped = path.suffix == ".zip"
-    if path.is_dir() and (zipped or (any(path.iterdir()) and not (path / MANIFEST).is_file())):
-        raise BundleError(f"'{path}' is a folder that holds something else: name one that does not exist, or a new .zip")
-    if path.is_file() and not (zipped and zipfile.is_zipfile(path)):
-        raise BundleError(f"'{path}' is a file and no bundle: name a folder or a .zip")
+    try:
+        place, here = path.resolve(), Path.cwd()
+        if place == here or place in here.parents:
+            raise BundleError(f"'{path}' holds the working folder, which cannot be replaced: name a folder that does not exist, or a .zip")
+        if path.suffix == ".zip":
+            if path.exists() and not _is_zipped_bundle(path):
+                raise BundleError(f"'{path}' is no bundle and stays as it is: name a .zip that does not exist")
+        elif path.is_dir():
+            _check_folder(path, own)
+        elif path.exists():
+            raise BundleError(f"'{path}' is a file and no bundle: name a folder or a .zip")
+    except UNREADABLE as error:
+        raise BundleError(f"the bundle '{path}' cannot be written: {error}") from None
     return path
+
+
+def _check_folder(path: Path, own: bool) -> None:
+    """An empty folder or a bundle, without anything that ``export`` does not write."""
+    if any(path.iterdir()) and not own and not is_manifest((path / MANIFEST).read_bytes() if (path / MANIFEST).is_file() else b""):
+        raise BundleError(f"'{path}' is a folder that holds something else: name one that does not exist, or a new .zip")
+    foreign = _foreign(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_symlink() or not file.is_dir())
+    if foreign:
+        raise BundleError(f"'{path}' is a bundle that holds something else too ({foreign[0]}): move that away, or name another folder")
+
+
+def _is_zipped_bundle(path: Path) -> bool:
+    """A readable .zip with a bundle's manifest and nothing that ``export`` does not write."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        top = top_of(archive, MANIFEST)
+        prefix = "" if top == PurePosixPath() else f"{top}/"
+        names = [entry.filename.removeprefix(prefix) for entry in files_in(archive)]
+        return MANIFEST in names and is_manifest(archive.read(prefix + MANIFEST)) and not _foreign(names)
+
+
+def _foreign(names: Iterable[str]) -> list[str]:
+    kept = [name for name in names if not name.rsplit("/", 1)[-1].startswith(LITTER)]
+    return sorted(name for name in kept if name != MANIFEST and not FILE.fullmatch(name))
 
 
 def write_bundle(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
@@ -39,9 +81,11 @@ def write_bundle(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) 
     files = {**files, "MODEL_CARD.md": model_card(manifest).encode()}
     manifest["files"] = {name: {"sha256": hashlib.sha256(files[name]).hexdigest(), "bytes": len(files[name])} for name in sorted(files)}
     files[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+    zipped = path.suffix == ".zip"
     try:
+        path = path.resolve()  # through links, and with a name to give to the new folder
         path.parent.mkdir(parents=True, exist_ok=True)
-        (_write_zip if path.suffix == ".zip" else _write_folder)(path, files)
+        (_write_zip if zipped else _write_folder)(path, files)
     except OSError as error:
         raise BundleError(f"the bundle '{path}' cannot be written: {error.strerror or error}") from error
 

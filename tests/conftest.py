@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from a2po.config import EnvConfig, NetworkConfig, TrainConfig
 from a2po.exporters.build import build_bundle
 from a2po.networks.team_policy import TeamPolicy
 from a2po.training.runs import TrainedPolicy, make_env
+
+# A busy machine is no fault of an example.
+settings.register_profile("a2po", deadline=None)
+settings.load_profile("a2po")
 
 HUMANOID = "mamujoco/Humanoid-9|8"
 CHEETAH = "mamujoco/HalfCheetah-2x3"

@@ -56,7 +56,7 @@ class PolicyLearner:
 
         Position k of the order sees the ratios of the agents before it: ρ = ∏_{j before k} π̂ʲ/πʲ.
         """
-        report, metrics = UpdateReport(), _Metrics(self.num_agents, self.team.device)
+        report, metrics = UpdateReport(), _Metrics(self.num_agents)
         log_rho = torch.zeros_like(batch.old_log_probs[0])  # [M], log ρ
         advantages = self._advantages(batch, None)
         self.team.value_norm.update(*self._valid_returns(batch, advantages))
@@ -205,17 +205,16 @@ def _weights(mask: Tensor, rows: Rows) -> Tensor:
 
 
 class _Metrics:
-    """Sums per agent over the minibatches of a round, kept on the device until the round ends."""
+    """Values per agent over the minibatches of a round, kept on the device until the round ends."""
 
-    def __init__(self, num_agents: int, device: torch.device) -> None:
-        self.sums: dict[str, Tensor] = {}
+    def __init__(self, num_agents: int) -> None:
         self.counts = [0] * num_agents
-        self._zeros = torch.zeros(num_agents, device=device)
+        self.parts: dict[tuple[str, int, int], list[Tensor]] = {}
 
     def add(self, agents: slice, **values: Tensor) -> None:
         """Add one value per agent ([n], or [1] of a critic that all share)."""
         for name, value in values.items():
-            self.sums.setdefault(name, self._zeros.clone())[agents] += value
+            self.parts.setdefault((name, agents.start, agents.stop), []).append(value)
 
     def minibatch_done(self, agents: slice) -> None:
         """Count one minibatch of these agents."""
@@ -239,6 +238,9 @@ class _Metrics:
 
     def means(self) -> dict[str, list[float]]:
         """Name -> mean over the minibatches, per agent."""
-        return {
-            name: [own / max(count, 1) for own, count in zip(sums.tolist(), self.counts, strict=True)] for name, sums in self.sums.items()
-        }
+        means: dict[str, list[float]] = {}
+        for (name, first, last), parts in self.parts.items():
+            sums = torch.stack(parts).sum(0).expand(last - first).tolist()
+            row = means.setdefault(name, [0.0] * len(self.counts))
+            row[first:last] = [own / max(count, 1) for own, count in zip(sums, self.counts[first:last], strict=True)]
+        return means

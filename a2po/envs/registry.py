@@ -7,6 +7,7 @@ group ``a2po.envs`` (name = family) or is named directly as ``module:factory``.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
@@ -69,7 +70,7 @@ def make(
         raise TaskError(f"num_envs must be at least 1, got {num_envs}")
     if num_threads is not None and num_threads < 1:
         raise TaskError(f"num_threads must be at least 1, got {num_threads}")
-    factory = _factory(task)
+    factory = _factory(task, options)
     try:
         import torch
     except ImportError:
@@ -77,9 +78,9 @@ def make(
     return factory(task, num_envs, seed=seed, device=torch.device(device), num_threads=num_threads, **options)
 
 
-def _factory(task: str) -> Callable[..., VectorEnv]:
+def _factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]:
     if ":" in task:
-        return _own_factory(task)
+        return _own_factory(task, options)
     known = families()
     family = task.split("/", 1)[0]
     if family not in known:
@@ -92,13 +93,20 @@ def _factory(task: str) -> Callable[..., VectorEnv]:
     return make_task
 
 
-def _own_factory(task: str) -> Callable[..., VectorEnv]:
+def _own_factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]:
     module_name, _, attribute = task.partition(":")
+    if not all([*module_name.split("."), attribute]):
+        raise TaskError(f"task '{task}': an own environment is named module:factory, for example my_package.my_env:make")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise TaskError(f"task '{task}': the module '{module_name}' cannot be imported ({error})") from error
     except AttributeError as error:
         raise TaskError(f"task '{task}': the module '{module_name}' has no '{attribute}'") from error
+    try:
+        inspect.signature(found).bind(task, 1, seed=0, device=None, num_threads=None, **options)
+    except (TypeError, ValueError) as error:
+        call = "(task, num_envs, *, seed, device, num_threads, **options)"
+        raise TaskError(f"task '{task}': '{attribute}' is no factory that takes {call}: {error}") from None
     factory: Callable[..., VectorEnv] = found
     return factory

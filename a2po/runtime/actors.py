@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from a2po.errors import BundleError, DependencyError, did_you_mean, missing_extra
-from a2po.runtime.bundle import AgentSpec, Bundle
+from a2po.runtime.bundle import MANIFEST, AgentSpec, Bundle
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,11 +36,19 @@ class Actors:
         return results
 
     def _check(self, bundle: Bundle, file: str) -> None:
-        """The graph's ports are the manifest's."""
+        """The graph's ports are the manifest's, and so is what the file says about itself: its hash does not cover the manifest."""
         ports = {port.name: list(port.shape[1:]) for port in [*self.session.get_inputs(), *self.session.get_outputs()]}
         for agent in self.agents:
             if ports != expected_ports(agent):
                 raise BundleError(f"'{bundle.path}': {file} has ports {ports}, agent '{agent.name}' needs {expected_ports(agent)}")
+        metadata, first = self.session.get_modelmeta().custom_metadata_map, self.agents[0]
+        altered = [key for key, value in expected_metadata(bundle, self.agents).items() if metadata.get(key) != value]
+        altered += ["a2po.action" for agent in self.agents if (agent.low, agent.high) != (first.low, first.high)]
+        if altered:
+            raise BundleError(
+                f"the bundle '{bundle.path}' cannot be trusted: {MANIFEST} says something else than {file} itself about "
+                f"{', '.join(key.removeprefix('a2po.') for key in dict.fromkeys(altered))}. Export the run again, or copy it again"
+            )
 
 
 def expected_ports(agent: AgentSpec) -> dict[str, list[int]]:
@@ -51,6 +61,26 @@ def expected_ports(agent: AgentSpec) -> dict[str, list[int]]:
     return ports
 
 
+def expected_metadata(bundle: Bundle, agents: Sequence[AgentSpec]) -> dict[str, str]:
+    """The strings in an ONNX file that repeat the manifest, for the agents that share the file."""
+    first = agents[0]
+    bounds = {} if first.discrete else {"low": first.low, "high": first.high}
+    kind, names = "discrete" if first.discrete else "continuous", shared({agent.name: agent.action_names for agent in agents})
+    values = {
+        "agents": [agent.name for agent in agents],
+        "observation": {"dtype": "float32", "names": shared({agent.name: agent.features for agent in agents})},
+        "action": {"kind": kind, "names": names, **bounds},
+    }
+    return {"a2po.task": bundle.task, **{f"a2po.{key}": json.dumps(value) for key, value in values.items()}}
+
+
+def shared(names: Mapping[str, tuple[str, ...]]) -> Any:
+    """One list of names where all agents of a file agree, else a list for each."""
+    lists = {agent: list(own) for agent, own in names.items()}
+    first = next(iter(lists.values()))
+    return first if all(own == first for own in lists.values()) else lists
+
+
 def open_session(content: bytes, file: str, provider: str) -> onnxruntime.InferenceSession:
     """A session with one thread and an explicit provider.
 
@@ -58,8 +88,8 @@ def open_session(content: bytes, file: str, provider: str) -> onnxruntime.Infere
         DependencyError: onnxruntime is missing or lacks the provider; it would otherwise fall back to the CPU in silence.
         BundleError: the file is not a model that this onnxruntime can run.
     """
-    if provider not in PROVIDERS:
-        raise DependencyError(f"unknown provider '{provider}'{did_you_mean(provider, PROVIDERS)} (there are: {', '.join(PROVIDERS)})")
+    if str(provider) not in PROVIDERS:  # callers without a type checker pass None
+        raise DependencyError(f"unknown provider '{provider}'{did_you_mean(str(provider), PROVIDERS)} (there are: {', '.join(PROVIDERS)})")
     if find_spec("onnxruntime") is None:
         raise missing_extra("onnxruntime", "gpu" if provider == "cuda" else "cpu", "playing a bundle")
     import onnxruntime

@@ -1,16 +1,18 @@
-"""Reading a bundle: every byte is checked against the manifest before anything is parsed."""
+"""Reading a bundle: every byte is checked against the manifest, and the manifest against its schema, before anything is played."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from a2po.errors import BundleError, did_you_mean
+from a2po.runtime import schema
 from a2po.runtime.archive import unpack
 
 FORMAT = 1
@@ -18,6 +20,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_BYTES = 1 << 30
 """A bundle that unpacks to more than this is refused."""
+UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged folder or archive raises."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,26 @@ class AgentSpec:
 
     @classmethod
     def from_manifest(cls, name: str, entry: Mapping[str, Any]) -> AgentSpec:
-        """Read one entry. Raises: KeyError, TypeError or ValueError where it is not as it should be."""
+        """Read one entry. Raises: KeyError, OverflowError, TypeError or ValueError where it is not as it should be."""
         observation, action, state = entry["observation"], entry["action"], entry["state"]
         if action["kind"] not in ("discrete", "continuous"):
-            raise ValueError(f"action kind {action['kind']!r}")
+            raise ValueError(f"action kind {action['kind']!r:.60}")
         spec = cls(
-            name, str(entry["file"]), int(observation["size"]), tuple(observation["features"]), action["kind"] == "discrete",
-            int(action["size"]), tuple(action["names"]), tuple(action.get("low", ())), tuple(action.get("high", ())),
-            int(state["num_layers"]), int(state["hidden_size"]),
-        )  # fmt: skip
+            name,
+            str(entry["file"]),
+            schema.whole(observation["size"], f"agent '{name}': observation.size"),
+            schema.names(observation["features"], f"agent '{name}': observation.features"),
+            action["kind"] == "discrete",
+            schema.whole(action["size"], f"agent '{name}': action.size"),
+            schema.names(action["names"], f"agent '{name}': action.names"),
+            schema.numbers(action.get("low", []), f"agent '{name}': action.low"),
+            schema.numbers(action.get("high", []), f"agent '{name}': action.high"),
+            schema.whole(state["num_layers"], f"agent '{name}': state.num_layers"),
+            schema.whole(state["hidden_size"], f"agent '{name}': state.hidden_size"),
+        )
         bounds = 0 if spec.discrete else spec.action_size
-        if len(spec.features) != spec.obs_size or len(spec.low) != bounds or len(spec.high) != bounds:
+        sizes = (len(spec.features), len(spec.action_names), len(spec.low), len(spec.high))
+        if sizes != (spec.obs_size, spec.action_size, bounds, bounds):
             raise ValueError(f"agent '{name}' lists other sizes than it has names or bounds")
         return spec
 
@@ -84,7 +97,7 @@ def read_bundle(path: Path | str) -> Bundle:
         BundleError: there is none, its format is not ours, or a file is missing, altered or unknown.
     """
     path = Path(path)
-    if (path / "bundle" / MANIFEST).is_file():
+    if os.path.isfile(path / "bundle" / MANIFEST):  # unlike Path.is_file, it says no to a name that is too long
         path = path / "bundle"
     files = _read_files(path)
     if MANIFEST not in files:
@@ -93,22 +106,34 @@ def read_bundle(path: Path | str) -> Bundle:
     manifest = _read_manifest(path, text)
     _check_files(path, manifest["files"], files)
     try:
-        entries = sorted(manifest["agents"].items(), key=lambda item: int(item[1]["index"]))
-        agents = tuple(AgentSpec.from_manifest(name, entry) for name, entry in entries)
-        widths = [int(manifest["task"][key]) for key in ("obs_width", "action_width")]
-        unlisted = {agent.file for agent in agents} - set(files)
-        if not agents or unlisted or not isinstance(manifest["task"]["name"], str):
-            raise ValueError(f"no agents, no task, or files that are not in the bundle: {sorted(unlisted)}")
-        if widths[0] < max(agent.obs_size for agent in agents) or widths[1] < max(agent.action_size for agent in agents):
-            raise ValueError("the padded widths are smaller than an agent's own")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        schema.check_parts(manifest)
+        agents = _read_agents(manifest, files)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"'{path}': {MANIFEST} is malformed ({type(error).__name__}: {error}); export the run again") from None
     return Bundle(path, manifest, files, agents, hashlib.sha256(text).hexdigest())
 
 
+def _read_agents(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[AgentSpec, ...]:
+    """The agents in the task's order. Raises: as ``AgentSpec.from_manifest``."""
+    task, entries = manifest["task"], schema.mapping(manifest["agents"], "agents")
+    moved = [name for name, entry in entries.items() if name not in task["agents"] or task["agents"].index(name) != entry["index"]]
+    if moved:
+        raise ValueError(f"agent '{moved[0]}' has another index than in task.agents")
+    agents = tuple(AgentSpec.from_manifest(name, entries[name]) for name in task["agents"] if name in entries)
+    unlisted = {agent.file for agent in agents} - set(files)
+    if not agents or unlisted:
+        raise ValueError(f"no agents, or files that are not in the bundle: {sorted(unlisted)}")
+    if len({agent.discrete for agent in agents}) > 1:
+        raise ValueError("some agents are discrete, others continuous")
+    widths = [schema.whole(task[key], f"task.{key}") for key in ("obs_width", "action_width")]
+    if widths[0] < max(agent.obs_size for agent in agents) or widths[1] < max(agent.action_size for agent in agents):
+        raise ValueError("the padded widths are smaller than an agent's own")
+    return agents
+
+
 def _read_manifest(path: Path, text: bytes) -> dict[str, Any]:
     try:
-        manifest = json.loads(text)
+        manifest = schema.parse(text)
         version = manifest["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"'{path}': {MANIFEST} cannot be read ({type(error).__name__}: {error}); export the run again") from None
@@ -123,8 +148,9 @@ def _read_manifest(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _check_files(path: Path, listed: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Every listed file is there with its hash, and nothing else is."""
+    """Every listed file is there with its hash, nothing else is, and all of them are of the kinds that a bundle holds."""
     problems = [f"{name} is missing" for name in listed if name not in files]
+    problems += [f"{name} is no file of a bundle" for name in listed if not schema.FILE.fullmatch(name)]
     problems += [f"{name} is not in the manifest{did_you_mean(name, set(listed) - set(files))}" for name in files if name not in listed]
     for name, content in files.items():
         if name in listed:
@@ -137,20 +163,36 @@ def _check_files(path: Path, listed: Mapping[str, Any], files: Mapping[str, byte
 
 
 def _read_files(path: Path) -> dict[str, bytes]:
-    """Relative name -> content, of a folder or a zip."""
+    """Relative name -> content, of a folder or a zip. Hidden files at the top (.gitattributes, .DS_Store) are no part of a bundle."""
     try:
         if path.is_dir():
-            found = [file for file in sorted(path.rglob("*")) if not file.is_dir()]
-            _check_size(path, (file.stat().st_size for file in found))
-            return {file.relative_to(path).as_posix(): file.read_bytes() for file in found}
+            return _read_folder(path)
         if not path.exists():
             siblings = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
             raise BundleError(f"there is no bundle '{path}'{did_you_mean(str(path), siblings)}")
+        if not path.is_file():
+            raise BundleError(f"'{path}' is neither a folder nor a .zip")
         with zipfile.ZipFile(path) as archive:
             _check_size(path, (entry.file_size for entry in archive.infolist()))
-            return unpack(archive, MANIFEST)
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            return {name: content for name, content in unpack(archive, MANIFEST).items() if not name.startswith(".")}
+    except UNREADABLE as error:
         raise BundleError(f"the bundle '{path}' cannot be read: {error}") from None
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    if not (path / MANIFEST).is_file():
+        return {}
+    tops = [top for top in path.iterdir() if not top.name.startswith(".")]
+    found = [file for top in sorted(tops) for file in (sorted(top.rglob("*")) if top.is_dir() else [top]) if not file.is_dir()]
+    special = [file for file in found if not file.is_file()]
+    if special:  # a named pipe would wait for ever, a device never end
+        raise BundleError(f"the bundle '{path}' cannot be read: {special[0].relative_to(path)} is no regular file")
+    _check_size(path, (file.stat().st_size for file in found))
+    files: dict[str, bytes] = {}
+    for file in found:
+        with file.open("rb") as opened:
+            files[file.relative_to(path).as_posix()] = opened.read(MAX_BYTES + 1)
+    return files
 
 
 def _check_size(path: Path, sizes: Iterable[int]) -> None:

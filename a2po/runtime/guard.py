@@ -94,5 +94,5 @@ def check_legal(agent: AgentSpec, action_mask: np.ndarray) -> None:
 def _array(value: Any, what: str) -> np.ndarray:
     try:
         return np.asarray(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a torch tensor that requires grad
         raise ObservationError(f"{what}: not an array ({error})") from None

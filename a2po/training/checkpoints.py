@@ -93,7 +93,7 @@ class Checkpoints:
         if which == "latest":
             return names[0]
         name = self.pointer(which) if which == "best" else which
-        if name is not None and name.isdigit():
+        if name is not None and name.isascii() and name.isdecimal():
             name = checkpoint_name(int(name))
         if name is None or name not in names:
             raise CheckpointError(f"no checkpoint '{which}' in '{self.folder}' (there are: latest, best, {', '.join(reversed(names))})")

@@ -131,8 +131,16 @@ def open_policy(run: Path | str | None = None, checkpoint: str = "latest", say: 
     env.close()
     team = TeamPolicy(env.spec, config.network, seed=config.seed)
     load_team(team, state["team"], name)
-    made_with = json.loads((folder / "provenance.json").read_text(encoding="utf-8")) if (folder / "provenance.json").is_file() else {}
-    return TrainedPolicy(folder, config, team, int(state["step"]), name, made_with)
+    return TrainedPolicy(folder, config, team, int(state["step"]), name, _made_with(folder))
+
+
+def _made_with(folder: Path) -> dict[str, Any]:
+    """The run's provenance, empty where it is missing or damaged: nothing but information hangs on it."""
+    try:
+        found = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def load_team(team: TeamPolicy, state: dict[str, torch.Tensor], name: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +87,10 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["--task", "mamujoco/HalfCheetah-2x4"], ["did you mean 'mamujoco/HalfCheetah-2x3'"]),
     (["--task", "nonsense"], ["unknown task 'nonsense'", "a2po tasks"]),
     (["--task", "no_such_module:make"], ["no_such_module", "cannot be imported"]),
+    (["--task", ":"], ["module:factory"]),
+    (["--task", ".x:y"], ["module:factory"]),
+    (["--task", "os:system"], ["'system' is no factory"]),
+    (["--task", "os:sep"], ["'sep' is no factory"]),
     (["--task", "a2po.envs.matrix:mak"], ["has no 'mak'"]),
     (["--algorithm", "mapo"], ["did you mean 'mappo'"]),
     (["--preset", "fats"], ["unknown preset 'fats'", "did you mean 'fast'"]),
@@ -214,3 +220,51 @@ def test_help_and_version(a2po: Run) -> None:
     assert a2po("--version").out.startswith("a2po 0.")
     unknown = a2po("trian")
     assert unknown.code == 2 and "train" in unknown.err
+
+
+def test_the_next_command_can_be_pasted(a2po: Run) -> None:
+    done = a2po("train", *SMALL, "--name", "my run")
+    assert done.code == 0 and done.out.rstrip().endswith("Next: a2po export 'runs/my run'")
+
+
+def test_the_system_refuses(a2po: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the operating system says becomes one line."""
+    for command in (("train", *SMALL, "--name"), ("inspect",), ("evaluate",), ("export",), ("evaluate", "--policy", "torch")):
+        outcome = a2po(*command, "n" * 300)
+        assert outcome.code in (1, 2) and outcome.out == ""
+        assert outcome.err.startswith("a2po: ") and len(outcome.err.splitlines()) == 1
+    failures = [
+        ("'runs/mine': No space left on device", OSError(28, "No space left on device", "runs/mine")),
+        ("not enough memory", MemoryError("std::bad_alloc")),
+        ("not enough memory", RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 104000000000 bytes")),
+    ]
+    for words, failure in failures:
+
+        def fail(*arguments: Any, failure: Exception = failure, **options: Any) -> None:
+            raise failure
+
+        monkeypatch.setattr(loop, "train", fail)
+        outcome = a2po("train", *SMALL)
+        assert outcome.code == 1 and outcome.err.startswith(f"a2po: {words}") and len(outcome.err.splitlines()) == 1
+
+
+def test_a_terminal_without_our_letters() -> None:
+    code = "from a2po.cli.app import app, main\n@app.command('dash')\ndef dash() -> None:\n    print('–')\n"
+    code += "import sys; sys.argv = ['a2po', 'dash']; main()"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "?\n"), done.stderr
+
+
+def test_a_digit_that_is_no_number(a2po: Run) -> None:
+    assert a2po("train", *SMALL, "--name", "mine").code == 0
+    outcome = a2po("export", "runs/mine", "--checkpoint", "²")
+    assert outcome.code == 2 and "no checkpoint '²'" in outcome.err
+
+
+def test_the_command_and_python_build_the_same_configuration() -> None:
+    import a2po
+
+    config = a2po.resolve(values={"task": "matrix/penalty"}, settings=["update.clip=0.07"])
+    assert (config.task, config.update.clip, config.preset) == ("matrix/penalty", 0.07, "fast")
+    assert "resolve" in a2po.__all__

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 
+from a2po.cli import show
 from a2po.cli.app import main
 from a2po.exporters import parity
 from a2po.runtime import read_bundle
@@ -107,6 +109,74 @@ def test_inspect_shows_a_run_without_a_bundle(run, command):
     code, out, _ = command("inspect", str(run))
     assert code == 0
     assert "a2po export runs/first" in out
+
+
+def change_manifest(run, **changes):
+    path = run / "bundle" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parity": {"a": 1}},
+        {"parity": {"passed": True, "max_error": 10**400, "batches": 3, "agents": {"row": {"max_error": {"logits": "x"}}}}},
+        {"training": {"step": "many"}, "evaluation": {"mean": "x", "interval": [1]}},
+        {"training": {"provenance": {"packages": [1]}}, "export": {"packages": 5}},
+        {"training": None, "evaluation": {"interval": [None, 10**400]}, "parity": None, "export": 3},
+    ],
+)
+def test_an_odd_manifest_is_shown_or_refused(run, command, changes):
+    change_manifest(run, **changes)
+    code, _, err = command("inspect")
+    assert code in (0, 2)
+    assert "Traceback" not in err
+
+
+def test_a_size_that_the_manifest_does_not_say(run, command):
+    files = json.loads((run / "bundle" / "manifest.json").read_text())["files"]
+    change_manifest(run, files={name: {"sha256": entry["sha256"]} for name, entry in files.items()})
+    assert command("inspect")[0] in (0, 2)
+
+
+@pytest.mark.parametrize("content", [b"{bad", b"[1]", b"\xff", b"[" * 100_000])
+def test_damaged_provenance_stops_nothing(run, command, content):
+    (run / "provenance.json").write_bytes(content)
+    assert command("inspect", str(run))[0] == 0
+    assert command("export", str(run))[0] == 0
+
+
+def test_values_are_no_markup(run, command, monkeypatch):
+    """A run's name and a result's file are shown as they are, and a command can be pasted."""
+    monkeypatch.setenv("COLUMNS", "200")
+    odd = run.rename(run.with_name("[red]x [y] :smile:"))
+    code, out, _ = command("evaluate", str(odd), "--episodes", "2")
+    assert code == 0 and f"{odd}/results/" in out
+    code, out, _ = command("inspect", str(odd))
+    assert code == 0 and f"{odd}/bundle" in out and re.search(r"mean return \S+ \[\S+, \S+\]", out)
+    shutil.rmtree(odd / "bundle")
+    assert f"a2po export '{odd}'" in command("inspect", str(odd))[1]
+    code, _, err = command("evaluate", str(odd))
+    assert code == 2 and f"a2po export '{odd}'" in err
+
+
+def test_notices_are_no_markup(run, command):
+    """What ``say`` is told is printed as it is."""
+    training = json.loads((run / "bundle" / "manifest.json").read_text())["training"]
+    change_manifest(run, training={**training, "checkpoint": "[/red]"})
+    code, _, err = command("evaluate", str(run), "--episodes", "2", "--policy", "torch")
+    assert code == 0 and "the bundle's checkpoint [/red] is gone" in err
+
+
+def test_a_narrow_terminal_keeps_mean_and_interval(run, command, monkeypatch, capsys):
+    result = json.loads(command("evaluate", "--episodes", "2", "--json")[1])
+    big = {"mean": -1234.5, "std": 1.0, "median": -1234.5, "min": -1235.0, "max": -1233.0, "interval": [-1243.5, -1224.5]}
+    for width, shown in ((40, False), (100, True)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        show.show_evaluation({**result, **big})
+        out = capsys.readouterr().out
+        assert "-1,234.5" in out and "[-1,243.5, -1,224.5]" in out
+        assert ("median" in out) == shown and "…" not in out
 
 
 def test_another_process_writes_the_same_actors(run, command):

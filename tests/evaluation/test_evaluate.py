@@ -18,6 +18,7 @@ from a2po.errors import BundleError, UserError, WorkFailed
 from a2po.evaluation import fit, results
 from a2po.evaluation.evaluate import evaluate
 from a2po.evaluation.locate import find_bundle
+from a2po.exporters.export import export
 from a2po.runtime import read_bundle
 from a2po.streams import stream_seed
 
@@ -227,3 +228,109 @@ def test_pruned_checkpoint_is_said(run):
     result = evaluate(run, episodes=2, policy="torch", say=said.append)
     assert "is gone; playing the newest one" in said[0]
     assert result["checkpoint"] == "step_000000008192"
+
+
+OWN = """
+from a2po.envs.registry import make as known
+
+def make(task, num_envs, *, seed, device, num_threads, length=5):
+    print("own code runs")
+    return known("matrix/uneven", num_envs, seed=seed, device=device, num_threads=num_threads, length=length)
+"""
+
+
+def name_own_task(run, tmp_path, monkeypatch, module):
+    """Let the run and its bundle name an environment of the user's own."""
+    (tmp_path / f"{module}.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace('task = "matrix/uneven"', f'task = "{module}:make"'))
+    export(run)
+
+
+def test_a_manifest_alone_runs_no_code(run, tmp_path, monkeypatch, capfd):
+    name_own_task(run, tmp_path, monkeypatch, "own_unasked")
+    assert "own code runs" in capfd.readouterr().out
+    with pytest.raises(UserError, match="add --task own_unasked:make"):
+        evaluate(run / "bundle", episodes=2)
+    assert "own code runs" not in capfd.readouterr().out
+
+
+def test_an_own_environment_keeps_its_name_and_options(run, tmp_path, monkeypatch):
+    name_own_task(run, tmp_path, monkeypatch, "own_asked")
+    exported = evaluate(run / "bundle", episodes=2, task="own_asked:make")
+    trained = evaluate(run, episodes=2, policy="torch")
+    for result in (exported, trained):
+        assert (result["task"], result["task_options"], result["lengths"]) == ("own_asked:make", {"length": 3}, [3, 3])
+    assert read_bundle(run / "bundle").manifest["evaluation"]["task"] == "own_asked:make"
+
+
+def test_inside_the_bundle_folder(run, monkeypatch):
+    bundle = (run / "bundle").resolve()
+    before = sorted(bundle.iterdir())
+    monkeypatch.chdir(bundle)
+    result = evaluate(".", episodes=2, report=True)
+    assert result["bundle"]["path"] == "../bundle"
+    assert (result["file"].rsplit("/", 1)[0], result["report"]) == ("../results", "../report.html")
+    assert sorted(bundle.iterdir()) == before
+    read_bundle(".")
+    assert results.Home(None, Path(".")).results.resolve() == bundle.parent / "bundle-results"
+
+
+def test_torch_plays_the_checkpoint_of_the_bundle_that_was_named(run):
+    shutil.copytree(run / "checkpoints" / "step_000000004096", run / "checkpoints" / "step_000000008192")
+    checkpoint = run / "checkpoints" / "step_000000008192" / "manifest.json"
+    checkpoint.write_text(checkpoint.read_text().replace('"step": 4096', '"step": 8192'))
+    shutil.copytree(run / "bundle", run / "later")
+    manifest = json.loads((run / "later" / "manifest.json").read_text())
+    manifest["training"]["checkpoint"] = "step_000000008192"
+    (run / "later" / "manifest.json").write_text(json.dumps(manifest))
+    assert evaluate(run / "later", episodes=1, policy="torch", say=silent)["checkpoint"] == "step_000000008192"
+    assert evaluate(run, episodes=1, policy="torch", say=silent)["checkpoint"] == "step_000000004096"
+
+
+def test_a_bundle_that_does_not_say_its_checkpoint(run):
+    path = run / "bundle" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "training": None}))
+    said = []
+    assert evaluate(run, episodes=1, policy="torch", say=said.append)["checkpoint"] == "step_000000004096"
+    assert "is gone; playing the newest one" in said[0]
+
+
+def test_a_place_that_cannot_be_written_is_said_before_playing(run):
+    (run / "results").write_text("in the way")
+    seen = []
+    with pytest.raises(UserError, match=r"cannot be written to 'runs/first/results'"):
+        evaluate(run, episodes=2, progress=seen.append)
+    assert seen == []
+
+
+def test_a_result_that_cannot_be_written_is_not_lost(run, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "write_json", full)
+    monkeypatch.setattr("a2po.evaluation.report.replace_text", full)
+    said = []
+    result = evaluate(run, episodes=2, report=True, say=said.append)
+    assert (result["file"], result["report"], result["episodes"]) == (None, None, 2)
+    assert len(said) == 2 and all("No space left on device" in line for line in said)
+
+
+def test_bool_metrics_are_rates_and_nothing_else_is(run, monkeypatch):
+    drain = MatrixGame.drain_episodes
+
+    def marked(self):
+        return [{**record, "best_rounds": record["seed"] % 2 == 0, "return": 1.0} for record in drain(self)]
+
+    monkeypatch.setattr(MatrixGame, "drain_episodes", marked)
+    result = evaluate(run, episodes=4)
+    assert (result["metrics"]["best_rounds"]["method"], result["method"], result["length"]["method"]) == ("Wilson", *["Student t"] * 2)
+
+
+def test_no_seed_below_zero_and_no_evaluation_without_gymnasium(run, monkeypatch):
+    with pytest.raises(UserError, match="seed must be at least 0, got -1"):
+        evaluate(run, seed=-1)
+    monkeypatch.setattr("a2po.errors.find_spec", lambda package: None if package == "gymnasium" else object())
+    with pytest.raises(UserError, match=r'pip install "a2po\[train\]"'):
+        evaluate(run, episodes=2)

@@ -110,3 +110,27 @@ def test_pyplot_is_never_loaded():
     """pyplot keeps global state and would pick a window system."""
     learning_curve([{"kind": "update", "step": 1, "return_mean": 1.0}])
     assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": ...}, {"provenance": ...}, {"length": 3}, {"metrics": {"wins": 1}}, {"step": "many"}, {"interval": [1]}]
+)
+def test_a_result_that_lacks_what_is_shown_does_not_stop_the_report(run, change):
+    evaluate(run, episodes=2)
+    file = next((run / "results").iterdir())
+    result = {**json.loads(file.read_text()), **change}
+    odd = {key: value for key, value in result.items() if value is not ...}
+    (run / "results" / "zz.json").write_text(json.dumps(odd))
+    (run / "results" / "zzz.json").write_text('{"kind": "evaluation"}')
+    text = write_report(Home(run, run / "bundle")).read_text()
+    check_page(text)
+    assert text.count("<td>onnx</td>") == 1
+
+
+def test_a_manifest_that_no_report_can_show_is_said(run):
+    manifest = json.loads((run / "bundle" / "manifest.json").read_text())
+    (run / "bundle" / "manifest.json").write_text(json.dumps({**manifest, "parity": {"a": 1}}))
+    said = []
+    result = evaluate(run, episodes=2, report=True, say=said.append)
+    assert result["report"] is None and result["file"] is not None
+    assert "the report could not be written" in said[0]

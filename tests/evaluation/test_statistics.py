@@ -50,9 +50,10 @@ def test_wilson_intervals(successes, trials, expected):
 
 
 def test_rates_get_wilson_and_numbers_get_student():
-    assert summary([1.0, 0.0, 1.0])["method"] == "Wilson"
-    assert summary([1.0, 0.5, 1.0])["method"] == "Student t"
-    assert summary([1.0] * 8)["interval"] == pytest.approx([0.6756, 1.0], abs=1e-4)
+    assert summary([1.0, 0.0, 1.0], rate=True)["method"] == "Wilson"
+    assert summary([1.0, 0.0, 1.0])["method"] == "Student t"
+    assert summary([1.0] * 8, rate=True)["interval"] == pytest.approx([0.6756, 1.0], abs=1e-4)
+    assert summary([1.0], rate=True)["interval"] is None
 
 
 def test_summary_by_hand():

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ import torch
 from safetensors.numpy import load_file
 
 from a2po.errors import BundleError, UserError
+from a2po.evaluation.fit import describe_bundle, describe_task
+from a2po.exporters.build import build_bundle
 from a2po.exporters.export import export
 from a2po.exporters.onnx_model import fill, trace, trace_key
 from a2po.exporters.wrapper import actor_graph
 from a2po.runtime import Team, read_bundle
+from a2po.training.runs import make_env
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,6 +58,16 @@ def test_manifest_names_what_agents_see_and_do(exported):
     assert manifest["task"]["options"] == policy.config.env.options
     assert manifest["training"]["step"] == 4096
     assert manifest["training"]["seed"] == 0
+
+
+def test_own_environment_is_named_as_make_takes_it(make_policy, tmp_path):
+    policy = make_policy()
+    config = policy.config.model_copy(update={"task": "my_games:make"})
+    own = replace(policy, config=config)
+    path = build_bundle(own, lambda copies: make_env(policy.config, copies, seed=1), output=tmp_path / "own")
+    team = Team.load(path)
+    assert team.task == team.manifest["task"]["name"] == "my_games:make"
+    assert describe_bundle(team.bundle) == describe_task(policy.team.spec)
 
 
 def test_ports_are_named_and_their_batch_is_free(exported):
@@ -216,10 +230,10 @@ def test_export_says_nothing(make_policy, build, capfd, recwarn):
     assert not recwarn.list
 
 
-def test_missing_package_names_the_extra(monkeypatch):
-
-    monkeypatch.setattr("a2po.errors.find_spec", lambda package: None if package == "onnxscript" else object())
-    with pytest.raises(UserError, match=r'pip install "a2po\[train\]"'):
+@pytest.mark.parametrize("name", ["onnxscript", "gymnasium"])
+def test_missing_package_names_the_extra(monkeypatch, name):
+    monkeypatch.setattr("a2po.errors.find_spec", lambda package: None if package == name else object())
+    with pytest.raises(UserError, match=rf"'{name}'.*pip install \"a2po\[train\]\""):
         export()
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import zipfile
 
+import numpy as np
 import pytest
 
 from a2po.errors import BundleError
@@ -85,6 +88,71 @@ def test_malformed_manifests_are_refused(bundle, change):
         Team.load(bundle)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("agents", "row", "observation", "size"), float("inf")),
+        (("agents", "row", "observation", "size"), 2.0),
+        (("agents", "row", "observation", "size"), True),
+        (("agents", "row", "observation", "features"), [None, None]),
+        (("agents", "row", "observation", "features"), "ab"),
+        (("agents", "row", "action", "names"), [1, 2]),
+        (("agents", "row", "action", "names"), ["a"]),
+        (("agents", "row", "action", "low"), ["x"]),
+        (("agents", "row", "action", "low"), [float("nan")]),
+        (("agents", "row", "action", "low"), [10**400]),
+        (("agents", "row", "state", "hidden_size"), -1),
+        (("agents", "row", "index"), 1),
+        (("agents", "row"), 5),
+        (("agents",), []),
+        (("files", "agents/row.onnx", "bytes"), None),
+        (("files", "agents/row.onnx", "bytes"), "12"),
+        (("task",), 5),
+        (("task", "name"), None),
+        (("task", "agents"), ["row", "row", "column"]),
+        (("task", "options"), {"num_envs": 5}),
+        (("task", "options"), [1]),
+        (("task", "options"), 5),
+        (("task", "obs_width"), float("inf")),
+        (("task", "obs_width"), 1),
+        (("task", "action_width"), 10**30),
+        (("training",), 5),
+        (("parity",), [1]),
+        (("evaluation",), "good"),
+        (("export",), 1.5),
+    ],
+)
+def test_every_part_of_a_manifest_has_its_form(bundle, place, value):
+    def change(manifest):
+        for key in place[:-1]:
+            manifest = manifest[key]
+        manifest[place[-1]] = value
+
+    edit(bundle, change)
+    with pytest.raises(BundleError, match=r"manifest\.json is malformed"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize("depth", [100, 100_000])
+def test_deep_nesting_is_refused(bundle, depth):
+    text = (bundle / "manifest.json").read_text().replace('"evaluation": null', f'"evaluation": {"[" * depth}{"]" * depth}')
+    (bundle / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match="nested too deeply"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize("change", [{"note": ["\ud800"]}, {"\ud800": 1}])
+def test_text_that_cannot_be_written_is_refused(bundle, change):
+    edit(bundle, lambda manifest: manifest.update(change))
+    with pytest.raises(BundleError, match=r"manifest\.json cannot be read .*surrogates not allowed"):
+        read_bundle(bundle)
+
+
+def test_numbers_that_are_not_finite_may_stand_where_nothing_hangs_on_them(bundle):
+    edit(bundle, lambda manifest: manifest.update(evaluation={"mean": float("nan")}))
+    assert read_bundle(bundle).agents
+
+
 def test_manifest_that_is_no_json(bundle):
     (bundle / "manifest.json").write_text('{"format": 1, ')
     with pytest.raises(BundleError, match="cannot be read"):
@@ -101,6 +169,66 @@ def test_graph_that_is_not_the_manifests(bundle):
     edit(bundle, swap)
     with pytest.raises(BundleError, match=r"has ports .* needs"):
         Team.load(bundle)
+
+
+def rename_task(manifest):
+    manifest["task"]["name"] = "matrix/climbing"
+
+
+def rename_agents(manifest):
+    manifest["agents"]["left"] = manifest["agents"].pop("row")
+    manifest["task"]["agents"] = ["left", "column"]
+
+
+def rename_feature(manifest):
+    manifest["agents"]["row"]["observation"]["features"].reverse()
+
+
+def rename_action(manifest):
+    manifest["agents"]["row"]["action"]["names"].reverse()
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [(rename_task, "task"), (rename_agents, "agents"), (rename_feature, "observation"), (rename_action, "action")],
+)
+def test_manifest_that_is_not_the_graphs(bundle, change, what):
+    """The files are whole, but the manifest, which no hash covers, was altered."""
+    edit(bundle, change)
+    with pytest.raises(BundleError, match=rf"manifest\.json says something else than agents/row\.onnx itself about {what}\."):
+        Team.load(bundle)
+
+
+@pytest.mark.parametrize("change", ["swap", "share", "high", "low of one"])
+def test_altered_continuous_manifests(make_policy, build, shared_cheetah, change):
+    path = build(shared_cheetah if change == "low of one" else make_policy("mamujoco/HalfCheetah-2x3"))
+
+    def alter(manifest):
+        first, second = (manifest["agents"][f"agent_{index}"] for index in range(2))
+        if change == "swap":
+            first["file"], second["file"] = second["file"], first["file"]
+        elif change == "share":
+            second["file"] = first["file"]
+        elif change == "high":
+            first["action"]["high"][0] = 100.0
+        else:
+            second["action"]["low"][0] = -100.0
+
+    assert Team.load(path).agents
+    edit(path, alter)
+    with pytest.raises(BundleError, match=r"manifest\.json says something else than"):
+        Team.load(path)
+
+
+@pytest.fixture
+def shared_cheetah(make_policy):
+    """Both agents play by one file."""
+    policy = make_policy("mamujoco/HalfCheetah-2x3")
+    policy.team.actors.values[1] = policy.team.actors.values[0]
+    for name in ("exact_mean", "m2"):
+        getattr(policy.team.obs_norm, name)[1] = getattr(policy.team.obs_norm, name)[0]
+    policy.team.obs_norm._refresh()
+    return policy
 
 
 def test_no_bundle(tmp_path, bundle):
@@ -125,6 +253,83 @@ def test_zip_with_and_without_the_folder_in_front(bundle, tmp_path):
         archive.writestr("agents/extra.onnx", b"surprise")
     with pytest.raises(BundleError, match=r"extra\.onnx is not in the manifest"):
         Team.load(tmp_path / "flat.zip")
+
+
+@pytest.mark.parametrize(
+    "name", ["evil.py", "agents/evil.pkl", "agents/deep/a.onnx", "weights/a.bin", "manifest.json/x", "weights\\a.safetensors"]
+)
+def test_files_of_other_kinds_are_refused_even_if_listed(bundle, tmp_path, name):
+    files = {file.relative_to(bundle).as_posix(): file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
+    manifest = json.loads(files["manifest.json"])
+    manifest["files"][name] = {"sha256": hashlib.sha256(b"x").hexdigest(), "bytes": 1}
+    (tmp_path / "more.zip").write_bytes(pack({**files, name: b"x", "manifest.json": json.dumps(manifest).encode()}))
+    with pytest.raises(BundleError, match="is no file of a bundle"):
+        read_bundle(tmp_path / "more.zip")
+
+
+def test_hidden_files_at_the_top_are_no_part_of_it(bundle, tmp_path):
+    before = read_bundle(bundle)
+    (bundle / ".gitattributes").write_text("*.onnx filter=lfs")
+    (bundle / ".git").mkdir()
+    (bundle / ".git" / "HEAD").write_text("ref")
+    os.mkfifo(bundle / ".git" / "pipe")
+    assert read_bundle(bundle).files == before.files
+    (bundle / ".git" / "pipe").unlink()
+    shutil.make_archive(str(tmp_path / "team"), "zip", bundle)
+    assert read_bundle(tmp_path / "team.zip").files == before.files
+    (bundle / "agents" / ".hidden").write_text("x")
+    with pytest.raises(BundleError, match=r"agents/\.hidden is not in the manifest"):
+        read_bundle(bundle)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["agents/row.onnx", "agents/more.onnx"])
+def test_what_is_no_regular_file_is_never_opened(bundle, name):
+    (bundle / name).unlink(missing_ok=True)
+    os.mkfifo(bundle / name)
+    with pytest.raises(BundleError, match=rf"{name} is no regular file"):
+        read_bundle(bundle)
+    (bundle / name).unlink()
+    (bundle / name).symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match=rf"{name} is no regular file"):
+        read_bundle(bundle)
+    os.mkfifo(bundle.parent / "pipe.zip")
+    with pytest.raises(BundleError, match=r"neither a folder nor a \.zip"):
+        read_bundle(bundle.parent / "pipe.zip")
+
+
+def test_links_to_files_are_followed(bundle, tmp_path):
+    """As the cache of Hugging Face keeps them."""
+    shutil.move(bundle / "agents" / "row.onnx", tmp_path / "blob")
+    (bundle / "agents" / "row.onnx").symlink_to(tmp_path / "blob")
+    assert Team.load(bundle).agents == ("row", "column")
+
+
+def test_paths_that_are_too_long(tmp_path):
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_bundle(tmp_path / ("long" * 100))
+
+
+def test_damaged_archives(bundle, tmp_path):
+    """Whatever byte is damaged: a bundle or a BundleError."""
+    files = {file.relative_to(bundle).as_posix(): file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
+    whole, rng = pack(files), np.random.default_rng(0)
+    before = len(read_bundle(bundle).files)
+    damages = [whole[:length] for length in (0, 100, len(whole) // 2, len(whole) - 10)]
+    for place in [*rng.integers(0, len(whole), 200), *range(20, 60), *range(len(whole) - 500, len(whole))]:
+        damages.append(whole[:place] + bytes([whole[place] ^ int(rng.integers(1, 256))]) + whole[place + 1 :])
+    refused = 0
+    for content in damages:
+        (tmp_path / "damaged.zip").write_bytes(content)
+        try:
+            assert len(read_bundle(tmp_path / "damaged.zip").files) == before
+        except BundleError:
+            refused += 1
+    assert refused > len(damages) // 3
+    with zipfile.ZipFile(tmp_path / "lzma.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("manifest.json", "{}")
+    with pytest.raises(BundleError, match="its compression is not deflate"):
+        read_bundle(tmp_path / "lzma.zip")
 
 
 def test_archives_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from a2po.errors import ObservationError, UserError
 from a2po.runtime import Team
@@ -44,6 +45,12 @@ def test_padding_is_not_looked_at(exported):
     for agent, size in enumerate(spec.obs_sizes):
         obs[:, agent, size:] = np.nan
     np.testing.assert_array_equal(team.act(obs), expected)
+
+
+def test_torch_tensors(team, obs):
+    np.testing.assert_array_equal(team.act(torch.from_numpy(obs)), team.act(obs))
+    with pytest.raises(ObservationError, match=r"observation: not an array .*detach"):
+        team.act(torch.from_numpy(obs).requires_grad_())
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 3), (4, 3, 2), (4, 2, 1), (1, 4, 2, 2)])

@@ -152,6 +152,8 @@ def test_no_silent_fallback_to_the_cpu(uneven, monkeypatch):
             Team.load(path, provider="cuda")
     with pytest.raises(DependencyError, match="did you mean 'cuda'"):
         Team.load(path, provider="cudaa")
+    with pytest.raises(DependencyError, match="unknown provider 'None'"):
+        Team.load(path, None)
     # What onnxruntime does when CUDA is listed but its libraries do not load: a session on the CPU, and no error.
     session = onnxruntime.InferenceSession
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
@@ -230,17 +232,20 @@ def summing_bundle(path):
     graph = helper.make_graph(nodes, "summing", [value("obs", 2), value("state_in", 1, 2)], outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     checker.check_model(model, full_check=True)
+    action = {"kind": "continuous", "names": ["u"], "low": [-100.0], "high": [100.0]}
+    facts = {"agents": ["a"], "observation": {"dtype": "float32", "names": ["x", "y"]}, "action": action}
+    helper.set_model_props(model, {"a2po.task": "summing", **{f"a2po.{key}": json.dumps(value) for key, value in facts.items()}})
     content = model.SerializeToString()
     agent = {
         "index": 0,
         "file": "agents/a.onnx",
         "observation": {"size": 2, "features": ["x", "y"]},
-        "action": {"kind": "continuous", "size": 1, "names": ["u"], "low": [-100.0], "high": [100.0]},
+        "action": {**action, "size": 1},
         "state": {"num_layers": 1, "hidden_size": 2},
     }
     manifest = {
         "format": 1,
-        "task": {"name": "summing", "obs_width": 2, "action_width": 1},
+        "task": {"name": "summing", "agents": ["a"], "obs_width": 2, "action_width": 1},
         "agents": {"a": agent},
         "files": {"agents/a.onnx": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}},
     }

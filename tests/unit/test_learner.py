@@ -444,7 +444,7 @@ def test_a_stacked_update_is_that_of_each_agent_alone(tmp_path: Path) -> None:
         team, learner = record.fresh()
         advantages = learner._advantages(record.batch, None)
         for agents in slices:
-            metrics = learner_module._Metrics(3, torch.device("cpu"))
+            metrics = learner_module._Metrics(3)
             learner._train(agents, record.batch, advantages, torch.zeros(record.batch.num_samples), 0.2, 1.0, metrics)
         results.append(team.state_dict())
     for name, value in results[0].items():

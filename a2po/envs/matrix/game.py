@@ -59,6 +59,10 @@ class MatrixGame:
 
     def step(self, actions: torch.Tensor, out: Observations | None = None) -> Step:
         """Pay the team, count the round, and begin again where an episode ended."""
+        if self._tracker.episode[0] < 0:
+            raise RuntimeError("call reset() before the first step()")
+        if tuple(actions.shape) != (self.num_envs, 2) or actions.dtype != torch.int64:
+            raise ActionError(f"actions must be int64 {[self.num_envs, 2]}, got {actions.dtype} {list(actions.shape)}")
         sizes = torch.tensor(self._payoff.shape, device=self.device)
         illegal = ((actions < 0) | (actions >= sizes)).nonzero()
         if len(illegal):
