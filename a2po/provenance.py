@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import a2po
+
+PROVENANCE = "provenance.json"
+"""The file in a run folder."""
 
 PACKAGES = ("torch", "numpy", "mujoco", "gymnasium", "onnx", "onnxscript", "onnxruntime", "safetensors")
 
@@ -26,6 +30,15 @@ def provenance() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def read_provenance(path: Path) -> dict[str, Any] | None:
+    """What was written beside a run; None where it is missing or damaged: nothing but information hangs on it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def package_versions() -> dict[str, str]:

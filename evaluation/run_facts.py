@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a2po.errors import RunError
+from a2po.provenance import PROVENANCE, read_provenance
 
 
 def run_facts(run: Path) -> dict[str, Any]:
@@ -30,17 +31,8 @@ def run_facts(run: Path) -> dict[str, Any]:
         "last_evaluation": last.get("evaluation"),
         "bundle": (run / "bundle" / "manifest.json").is_file(),
         "results": sorted(path.name for path in (run / "results").glob("*.json")),
-        "provenance": _provenance(run / "provenance.json"),
+        "provenance": read_provenance(run / PROVENANCE),
     }
-
-
-def _provenance(path: Path) -> dict[str, Any] | None:
-    """None where the file is missing or damaged: nothing but information hangs on it."""
-    try:
-        found = json.loads(_text(path) or "null")
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _last_rows(path: Path) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
-from a2po.errors import TaskError, did_you_mean, missing_extra
+from a2po.errors import TaskError, did_you_mean, require
 
 if TYPE_CHECKING:
     import torch
@@ -71,10 +71,9 @@ def make(
     if num_threads is not None and num_threads < 1:
         raise TaskError(f"num_threads must be at least 1, got {num_threads}")
     factory = _factory(task, options)
-    try:
-        import torch
-    except ImportError:
-        raise missing_extra("torch", "train", f"the task '{task}'") from None
+    require(f"the task '{task}'", torch="train")
+    import torch
+
     return factory(task, num_envs, seed=seed, device=torch.device(device), num_threads=num_threads, **options)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from a2po.errors import BundleError, DependencyError, did_you_mean, missing_extra
+from a2po.errors import BundleError, DependencyError, did_you_mean, require
 from a2po.runtime.bundle import MANIFEST, AgentSpec, Bundle
 
 if TYPE_CHECKING:
@@ -90,8 +89,7 @@ def open_session(content: bytes, file: str, provider: str) -> onnxruntime.Infere
     """
     if str(provider) not in PROVIDERS:  # callers without a type checker pass None
         raise DependencyError(f"unknown provider '{provider}'{did_you_mean(str(provider), PROVIDERS)} (there are: {', '.join(PROVIDERS)})")
-    if find_spec("onnxruntime") is None:
-        raise missing_extra("onnxruntime", "gpu" if provider == "cuda" else "cpu", "playing a bundle")
+    require("playing a bundle", onnxruntime="gpu" if provider == "cuda" else "cpu")
     import onnxruntime
 
     name, settings = PROVIDERS[provider]

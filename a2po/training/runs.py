@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from a2po.envs.registry import make
 from a2po.errors import CheckpointError, RunError, TaskError, did_you_mean
 from a2po.files import replace_text, write_json
 from a2po.networks.team_policy import TeamPolicy
-from a2po.provenance import provenance
+from a2po.provenance import PROVENANCE, provenance, read_provenance
+from a2po.runtime.schema import RESERVED
 from a2po.training.checkpoints import Checkpoints
 
 RUNS = Path("runs")
@@ -52,7 +52,7 @@ def create_run(folder: Path, config: TrainConfig) -> None:
     try:
         (folder / "checkpoints").mkdir(parents=True)
         write_config(folder, config)
-        write_json(folder / "provenance.json", provenance())
+        write_json(folder / PROVENANCE, provenance())
     except FileExistsError:
         raise RunError(already_there(folder)) from None
     except OSError as error:
@@ -111,7 +111,7 @@ def make_env(config: TrainConfig, num_envs: int, seed: int, **changes: Any) -> V
     Raises:
         TaskError: an option has the name of something that is set elsewhere.
     """
-    taken = [name for name in ("task", "num_envs", "seed", "device", "num_threads") if name in config.env.options]
+    taken = [name for name in RESERVED if name in config.env.options]
     if taken:
         raise TaskError(f"env.options.{taken[0]} is not an option of a task: set it at the top of the configuration or in [env]")
     return make(config.task, num_envs, seed=seed, **{"num_threads": config.env.num_threads, **config.env.options, **changes})
@@ -131,16 +131,7 @@ def open_policy(run: Path | str | None = None, checkpoint: str = "latest", say: 
     env.close()
     team = TeamPolicy(env.spec, config.network, seed=config.seed)
     load_team(team, state["team"], name)
-    return TrainedPolicy(folder, config, team, int(state["step"]), name, _made_with(folder))
-
-
-def _made_with(folder: Path) -> dict[str, Any]:
-    """The run's provenance, empty where it is missing or damaged: nothing but information hangs on it."""
-    try:
-        found = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return TrainedPolicy(folder, config, team, int(state["step"]), name, read_provenance(folder / PROVENANCE) or {})
 
 
 def load_team(team: TeamPolicy, state: dict[str, torch.Tensor], name: str) -> None:

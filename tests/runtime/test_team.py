@@ -165,9 +165,7 @@ def test_no_silent_fallback_to_the_cpu(uneven, monkeypatch):
 
 
 def test_missing_onnxruntime_names_the_extra(uneven, monkeypatch):
-    from a2po.runtime import actors
-
-    monkeypatch.setattr(actors, "find_spec", lambda name: None)
+    monkeypatch.setattr("a2po.errors.find_spec", lambda name: None)
     with pytest.raises(DependencyError, match=r"pip install \"a2po\[cpu\]\""):
         Team.load(uneven[1])
 

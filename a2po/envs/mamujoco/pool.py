@@ -6,7 +6,7 @@ results out and saves the row. One MjData per thread stays in the processor's ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -51,15 +51,16 @@ class PoolSimulation:
     def step(self, control: np.ndarray) -> None:
         """See ``Simulation.step``."""
         self._controls[...] = control
-        self._share(self._step_copies, iter(range(len(self.rows))))
+        self._share(self._step_copies, range(len(self.rows)))
         for rows, states in self._moved:
             rows[...] = states
 
-    def _share(self, work: Callable[[_Worker, Iterator[Any]], None], jobs: Iterator[Any]) -> None:
-        """Let all threads, this one included, take jobs until none is left: taking the next one is atomic."""
+    def _share(self, work: Callable[[_Worker, Iterator[Any]], None], jobs: Sequence[Any]) -> None:
+        """Let all threads, this one included, take jobs until none is left: taking the next one is atomic. One job needs no helper."""
+        left = iter(jobs)
         with quiet:
-            helpers = [self._executor.submit(work, worker, jobs) for worker in self._workers[1:]] if self._executor else []
-            work(self._workers[0], jobs)
+            helpers = [self._executor.submit(work, worker, left) for worker in self._workers[1 : len(jobs)]] if self._executor else []
+            work(self._workers[0], left)
             for helper in helpers:
                 helper.result()
 
@@ -89,12 +90,7 @@ class PoolSimulation:
 
     def reset(self, copies: np.ndarray, qpos: np.ndarray, qvel: np.ndarray) -> None:
         """See ``Simulation.reset``."""
-        jobs = list(zip(copies.tolist(), qpos, qvel, strict=True))
-        if len(jobs) > 1:
-            self._share(self._reset_copies, iter(jobs))
-        else:
-            with quiet:
-                self._reset_copies(self._workers[0], iter(jobs))
+        self._share(self._reset_copies, list(zip(copies.tolist(), qpos, qvel, strict=True)))
         for rows, states in self._moved:
             rows[copies] = states[copies]
 
