@@ -49,6 +49,9 @@ class NetworkConfig(_Section):
     """The actors and critics."""
 
     hidden_sizes: tuple[PositiveInt, ...] = Field((64, 64), min_length=1, description="Width of each hidden layer.")
+    recurrent_layers: Whole = Field(0, ge=0, le=8, description="GRU layers after the hidden layers, in actors and critics; 0 for none.")
+    recurrent_size: Whole = Field(64, ge=1, description="Width of each GRU layer.")
+    head_sizes: tuple[PositiveInt, ...] = Field((), description="Widths of the hidden layers between the GRU and the output.")
     activation: Literal["tanh", "relu"] = Field("tanh", description="Non-linearity of the hidden layers.")
     layer_norm: StrictBool = Field(False, description="LayerNorm on the input and after every hidden layer.")
     normalise_observations: StrictBool = Field(True, description="Running mean and variance of observations, frozen per update round.")
@@ -62,6 +65,7 @@ class UpdateConfig(_Section):
     """One update round: how much data, how many passes, how far the policy may move."""
 
     rollout_length: Whole = Field(64, ge=1, description="Steps per copy between updates.")
+    chunk_length: Whole = Field(16, ge=1, description="Steps that a recurrent network is trained through at once. Divides the rollout.")
     num_epochs: Whole = Field(6, ge=1, description="Passes over the data per agent. More: faster learning, more risk. Usual 5 to 15.")
     num_minibatches: Whole = Field(4, ge=1, description="Minibatches per pass. Usual 1 to 4.")
     actor_learning_rate: Number = Field(3e-4, gt=0, description="Adam step size of the actors. Usual 1e-4 to 1e-3.")
@@ -90,6 +94,10 @@ class RunConfig(_Section):
     evaluation_episodes: Whole = Field(10, ge=1, description="Episodes of one evaluation.")
     checkpoint_every: Whole = Field(100_000, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: Whole = Field(3, ge=2, description="Newest checkpoints that are kept; the best is kept besides.")
+    milestone_every: Whole = Field(0, ge=0, description="Steps between checkpoints that are never removed; 0 for none.")
+    track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] | None = Field(
+        None, description="Where metrics go besides metrics.jsonl; by default tensorboard where it is installed, [] for nowhere."
+    )
 
 
 class TrainConfig(_Section):
@@ -100,6 +108,7 @@ class TrainConfig(_Section):
     preset: str = DEFAULT_PRESET
     seed: Whole = Field(0, ge=0, lt=2**31)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    init_from: str | None = Field(None, description="A run or a bundle whose trained weights a new run begins with.")
     env: EnvConfig = EnvConfig()
     network: NetworkConfig = NetworkConfig()
     update: UpdateConfig = UpdateConfig()
