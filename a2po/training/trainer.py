@@ -51,15 +51,8 @@ class Trainer:
         update_rule = rule(config.algorithm)
         self.env = make_env(config, config.env.num_envs, stream_seed(config.seed, "environment"), device=device)
         self.team = TeamPolicy(self.env.spec, config.network, seed=config.seed, device=device)
-        copies = config.env.num_envs
-        self.buffer = RolloutBuffer(
-            self.env.spec,
-            config.update.rollout_length,
-            copies,
-            device,
-            memories=(self.team.initial_state(copies), self.team.initial_memory(copies)),
-            chunk_length=config.update.chunk_length if self.team.recurrent else 1,
-        )
+        update = config.update
+        self.buffer = RolloutBuffer.for_team(self.team, update.rollout_length, config.env.num_envs, update.chunk_length)
         self.sampler = Sampler(self.env, self.team, self.buffer, generator(config.seed, "sampling", device=device))
         self.learner = PolicyLearner(self.team, update_rule, config.update, seed=config.seed)
         self.greedy = GreedyEvaluator(config, self.team)
