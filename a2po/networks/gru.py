@@ -91,8 +91,11 @@ def unroll(inputs: Tensor, state: Tensor, keep: Tensor, parameters: Parameters, 
     """
     hidden, length = inputs, keep.shape[0]
     for layer in range(shape.num_layers):
-        gates = _input_gates(hidden, parameters, shape, layer).unflatten(1, (length, -1))
-        outputs = _Sequence.apply(gates, state[:, :, layer], keep.unsqueeze(-1), *_state_parameters(parameters, layer))
+        gates = _input_gates(hidden, parameters, shape, layer)
+        gates = gates.view(gates.shape[0], length, -1, gates.shape[-1])
+        outputs = _Sequence.apply(  # type: ignore[no-untyped-call]
+            gates, state[:, :, layer], keep.unsqueeze(-1), *_state_parameters(parameters, layer)
+        )
         hidden = outputs.flatten(1, 2)
     return hidden
 
@@ -122,9 +125,9 @@ class _Sequence(torch.autograd.Function):
         reset_update = gates.new_empty(length, networks, rows, 2 * size)
         previous, candidate, outputs = (gates.new_empty(length, networks, rows, size) for _ in range(3))
         previous[0] = state
-        gate, gate_n = (part.unbind(1) for part in gates.split([2 * size, size], dim=-1))
-        own_gate, own_n = (part.unbind() for part in own.split([2 * size, size], dim=-1))
-        reset, update = (part.unbind() for part in reset_update.split(size, dim=-1))
+        gate, gate_n = (part.unbind(1) for part in torch.split(gates, [2 * size, size], dim=-1))
+        own_gate, own_n = (part.unbind() for part in torch.split(own, [2 * size, size], dim=-1))
+        reset, update = (part.unbind() for part in torch.split(reset_update, size, dim=-1))
         product, both, old, new, output, kept = (part.unbind() for part in (own, reset_update, previous, candidate, outputs, keep))
         for t in range(length):
             if t > 0:
@@ -142,7 +145,7 @@ class _Sequence(torch.autograd.Function):
         """Gradients of gates, state, weight and bias, from those of the outputs [n, T, M, H]."""
         previous, reset_update, candidate, own_candidate, keep, weight = ctx.saved_tensors
         (length, networks, rows, size), size_all = previous.shape, weight.shape[-1]
-        reset, update = reset_update.split(size, dim=-1)
+        reset, update = torch.split(reset_update, size, dim=-1)
         # ∂h/∂(what r, z and n are the functions of), for every step at once
         factors = previous.new_empty(length, networks, rows, 3, size)
         through_candidate = (1.0 - update) * (1.0 - candidate.square())
