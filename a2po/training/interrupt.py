@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
 
 class Interrupt:
-    """While active, remembers the first signal in ``received`` instead of dying of it. Only the main thread can listen."""
+    """While active, remembers the first signal in ``received`` instead of dying of it. Only the main thread can listen.
 
-    def __init__(self) -> None:
+    Args:
+        leaving: called before the second signal ends the process, to leave the terminal as it was.
+    """
+
+    def __init__(self, leaving: Callable[[], None] = lambda: None) -> None:
         self.received: int | None = None
+        self.leaving = leaving
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -27,6 +33,7 @@ class Interrupt:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
+            self.leaving()
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.received = number
