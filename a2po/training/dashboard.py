@@ -49,7 +49,7 @@ class Dashboard:
         width, height = options.max_width, options.size.height
         status = self.status
         if status is None:
-            yield panels.line(width, "starting")
+            yield panels.line(width, "" if self.final else "starting")
         elif width < MIN_WIDTH or height < MIN_HEIGHT or options.ascii_only:
             yield self._one_line(status, width)
         else:
@@ -67,7 +67,7 @@ class Dashboard:
             *panels.chart(status, width, chart),
             *panels.speed(status, width, self.seconds),
             *panels.agents(status, width, agents),
-            *panels.state(status, width),
+            *panels.state(status, width, self.final),
             *(panels.line(width, (" ".join(message.split()), "dim")) for message in said),
         ]
 

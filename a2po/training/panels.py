@@ -109,14 +109,14 @@ def agents(status: Status, width: int, height: int) -> Iterable[Text]:
         yield line(width, (f"    {shorten(f'… {len(rows) - len(shown)} more; mean', name_width)}{cells(means)}", "dim"))
 
 
-def state(status: Status, width: int) -> Iterable[Text]:
-    """Memory and the last checkpoint."""
+def state(status: Status, width: int, final: bool) -> Iterable[Text]:
+    """Memory, and the last checkpoint while there may be another."""
     memory = " · ".join(f"{name} {size / 1e6:,.0f} MB" for name, size in status.memory.items())
     saved = "none yet"
     if status.checkpoint:
         saved = f"step {status.checkpoint[0]:,}, {duration(time.time() - status.checkpoint[1])} ago"
     yield heading(width, "state")
-    yield line(width, f"memory {memory or '–'} · last checkpoint {saved}")
+    yield line(width, f"memory {memory or '–'}", "" if final else f" · last checkpoint {saved}")
 
 
 def results(status: Status) -> str:
@@ -127,7 +127,11 @@ def results(status: Status) -> str:
 
 def cells(values: dict[str, float]) -> str:
     """The numbers of one agent; a dash where there is none."""
-    return "".join(f"{format(values[name], form) if name in values else '–':>{width}}" for _, name, form, width in COLUMNS)
+    texts = []
+    for _, name, form, width in COLUMNS:
+        text = format(values[name], form) if name in values else "–"
+        texts.append(f"{text if len(text) < width else format(values[name], '.0e'):>{width}}")
+    return "".join(texts)
 
 
 def shorten(name: str, width: int) -> str:

@@ -11,7 +11,7 @@ from a2po.training.sinks.protocol import known_identifier, plain_config, remembe
 
 
 class WandbSink:
-    """A resumed run goes on under the same identifier; values of steps that the server has already are left out by the server."""
+    """A resumed run goes on under the same identifier. Steps that a crash made it play again have the same values, so nothing is lost."""
 
     def start(self, run: Path, config: TrainConfig, step: int) -> None:
         """See ``Sink.start``. Nothing is printed, nothing of the console or the source is recorded."""
