@@ -67,8 +67,8 @@ def draw_line(points: Sequence[tuple[float, float]], last_step: float, low: floa
         before: int | None = None
         for column in np.flatnonzero(inside):
             row = int(rows[column])
-            first, last = sorted((row, row if before is None else before))
-            for dot in range(first, last + 1):
+            first = row if before is None or before == row else before + (1 if row > before else -1)  # no gap, and no dot twice
+            for dot in range(min(first, row), max(first, row) + 1):
                 cells[dot // 4, column // 2] |= DOTS[dot % 4][column % 2]
             before = row
     return ["".join(chr(BLANK + cell) if cell else " " for cell in line) for line in cells.tolist()]
