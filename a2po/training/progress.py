@@ -38,13 +38,12 @@ class Progress:
     def add_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take in rows of ``metrics.jsonl``: each as it is made, and all there are when a run goes on."""
         for row in rows:
-            if row["kind"] == "evaluation":
-                self.evaluations.add(row["step"], row["return_mean"])
-            elif row["kind"] == "update":
+            curve = self.evaluations if row.get("kind") == "evaluation" else self.returns
+            if "return_mean" in row:
+                curve.add(row["step"], row["return_mean"])
+            if row.get("kind") == "update":
                 self.last_update = row
-                self.episodes += row["episodes"]
-                if "return_mean" in row:
-                    self.returns.add(row["step"], row["return_mean"])
+                self.episodes += row.get("episodes", 0)
 
     def add_episodes(self, episodes: Iterable[EpisodeRecord]) -> None:
         """Count the yes-or-no metrics of finished episodes."""

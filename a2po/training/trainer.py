@@ -22,7 +22,7 @@ from a2po.streams import generator, stream_seed
 from a2po.training.buffer import RolloutBuffer
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.greedy import GreedyEvaluator
-from a2po.training.metrics import MetricsFile, read_metrics
+from a2po.training.metrics import MetricsFile, iterate_metrics
 from a2po.training.prepare import prepare
 from a2po.training.progress import Progress
 from a2po.training.rollout import Sampler
@@ -213,7 +213,7 @@ class Trainer:
     def forget_metrics(self) -> None:
         """Leave out the rows after the current step: it is played again."""
         self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=self.step)
-        self.progress.add_rows(read_metrics(self.metrics.path))
+        self.progress.add_rows(iterate_metrics(self.metrics.path))
 
     def close(self) -> None:
         """End the sinks and free the environments."""

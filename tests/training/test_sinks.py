@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -183,6 +184,17 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.C
     for name in expected(run):
         points = client.get_metric_history(tracked.info.run_id, name)
         assert_tracked(run, name, [point.step for point in points], [point.value for point in points])
+
+
+def test_an_interrupted_run_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setattr(View, "show", lambda self, status: signal.raise_signal(signal.SIGINT))
+    assert a2po.train(config("mlflow"), name=NAME, runs=tmp_path, view=View()).interrupted_by == signal.SIGINT
+    from mlflow.tracking import MlflowClient
+
+    tracked = MlflowClient().get_run(protocol.known_identifier(tmp_path / NAME, "mlflow"))
+    assert tracked.info.status == "KILLED" and tracked.info.end_time and tracked.data.metrics["return/train"]
 
 
 def test_mlflow_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
