@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, ConsoleRenderable, RenderResult
+from rich.control import Control
+from rich.live import Live
+from rich.segment import ControlType
 from rich.text import Text
 
 from a2po.training import panels
@@ -31,6 +34,8 @@ class Dashboard:
     def __init__(self, step: int, total: int, messages: Sequence[str]) -> None:
         self.first_step, self.total, self.messages = step, total, messages
         self.final = False
+        self.drawn: tuple[int, ConsoleDimensions] | None = None
+        """Lines and terminal of the last picture."""
         self.status: Status | None = None
         self.seconds = (0.0, 0.0, 0.0)
         """Sampling, update, evaluation and saving; since the start."""
@@ -46,14 +51,17 @@ class Dashboard:
         self.status = status
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = self._picture(options)
+        self.drawn = len(lines), options.size
+        yield from lines
+
+    def _picture(self, options: ConsoleOptions) -> list[Text]:
         width, height = options.max_width, options.size.height
-        status = self.status
-        if status is None:
-            yield panels.line(width, "" if self.final else "starting")
-        elif width < MIN_WIDTH or height < MIN_HEIGHT or options.ascii_only:
-            yield self._one_line(status, width)
-        else:
-            yield from self.lines(status, width, height)
+        if self.status is None:
+            return [panels.line(width, "" if self.final else "starting")]
+        if width < MIN_WIDTH or height < MIN_HEIGHT or options.ascii_only:
+            return [self._one_line(self.status, width)]
+        return self.lines(self.status, width, height)
 
     def lines(self, status: Status, width: int, height: int) -> list[Text]:
         """At most ``height`` lines. The last picture of a run is four lines shorter, so that nothing of it scrolls away."""
@@ -85,3 +93,21 @@ class Dashboard:
         speed = (status.step - self.first_step) / max(self._updated - self._began, 1e-9)
         left = max(self.total - status.step, 0) / max(speed, 1e-9)
         return max(left - (time.monotonic() - self._updated), 0.0)
+
+
+class SteadyLive(Live):
+    """Draws over the last picture instead of erasing it first: a terminal that shows half of a refresh shows no gap."""
+
+    def __init__(self, dashboard: Dashboard, **options: Any) -> None:
+        super().__init__(dashboard, **options)
+        self.dashboard = dashboard
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """See ``rich.console.RenderHook``. Where a message takes the picture's place, or the number of lines may change, it is erased."""
+        drawn, final = self.dashboard.drawn, self.dashboard.final
+        [erase, *rest] = super().process_renderables(renderables)
+        refresh = all(isinstance(own, Control) for own in renderables)
+        if not refresh or final or drawn is None or drawn[1] != self.console.size:
+            return [erase, *rest]
+        up = [(ControlType.CURSOR_UP, drawn[0] - 1)] if drawn[0] > 1 else []
+        return [Control(ControlType.CARRIAGE_RETURN, *up), *rest]

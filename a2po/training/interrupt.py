@@ -8,12 +8,14 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
+LEAVING_S = 1.0
+
 
 class Interrupt:
     """While active, remembers the first signal in ``received`` instead of dying of it. Only the main thread can listen.
 
     Args:
-        leaving: called before the second signal ends the process, to leave the terminal as it was.
+        leaving: called before the second signal ends the process, for a second at most: to leave the terminal as it was.
     """
 
     def __init__(self, leaving: Callable[[], None] = lambda: None) -> None:
@@ -33,7 +35,9 @@ class Interrupt:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
-            self.leaving()
+            last = threading.Thread(target=self.leaving, daemon=True)  # not here: what the signal broke into may hold a lock that it needs
+            last.start()
+            last.join(LEAVING_S)
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.received = number

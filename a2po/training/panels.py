@@ -30,16 +30,16 @@ Part = str | Text | tuple[str, str]
 
 
 def line(width: int, *parts: Part) -> Text:
-    """One line, cut at the width."""
+    """One line, cut at the width or filled up to it: so it covers whatever stood there."""
     text = Text.assemble(*parts, no_wrap=True, overflow="crop")
-    if text.cell_len > width:
-        text.truncate(width, overflow="ellipsis")
+    text.truncate(width, overflow="ellipsis", pad=True)
     return text
 
 
 def heading(width: int, name: str, *parts: Part) -> Text:
     """``── name ───────── parts ──``."""
-    right = line(max(width - len(name) - 10, 0), *parts)
+    right = Text.assemble(*parts)
+    right.truncate(max(width - len(name) - 10, 0), overflow="ellipsis")
     gap = width - len(name) - right.cell_len - (8 if right else 4)
     end: list[Part] = [" ", right, (" ──", "dim")] if right else []
     return line(width, ("── ", "dim"), (name, "bold"), (f" {'─' * gap}", "dim"), *end)

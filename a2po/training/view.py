@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from a2po.training.chart import Curve
-from a2po.training.dashboard import Dashboard
+from a2po.training.dashboard import Dashboard, SteadyLive
 from a2po.training.panels import results
 
 LINE_INTERVAL_S = 15.0
@@ -104,7 +104,7 @@ class TerminalView:
         if self.plain:
             return
         self._dashboard = Dashboard(step, total, self.messages)
-        self._live = Live(
+        self._live = SteadyLive(
             self._dashboard,
             console=self.console,
             refresh_per_second=REFRESHES_PER_S,

@@ -130,10 +130,8 @@ def test_before_the_first_episode_and_with_wild_numbers() -> None:
 
 
 def test_the_final_picture_has_no_messages() -> None:
-    assert (
-        "one" not in picture(status(), 80, 24, final=True, messages=("one",))[-1]
-        and picture(status(), 80, 24, messages=("one",))[-2] == "one"
-    )
+    running, final = (picture(status(), 80, 24, final=final, messages=("one",)) for final in (False, True))
+    assert [line.strip() for line in running[-2:]] == ["one", ""] and "memory" in final[-1]
 
 
 def test_a_curve_keeps_its_shape_in_bounded_memory() -> None:
@@ -195,6 +193,23 @@ def test_the_trainer_fills_the_status_and_a_resumed_run_remembers_its_curves(tmp
 def terminal() -> tuple[TerminalView, Callable[[], str]]:
     out = io.StringIO()
     return TerminalView(Console(file=out, force_terminal=True, width=80, height=24)), out.getvalue
+
+
+def test_a_refresh_draws_over_and_a_message_erases() -> None:
+    """No gap that a terminal could show; and nothing of the picture is left beside a message."""
+    view, shown = terminal()
+    view.start(0, 1_000_000)
+    view.show(status())
+    assert view._live is not None
+    view._live.refresh()
+    before = len(shown())
+    view._live.refresh()
+    drawn = shown()[before:]
+    assert "\x1b[2K" not in drawn and "\x1b[23A" in drawn and len(Text.from_ansi(drawn.replace("\x1b[23A", "")).plain.splitlines()) == 24
+    before = len(shown())
+    view.say("something")
+    assert shown()[before:].count("\x1b[2K") == 24
+    view.stop()
 
 
 def test_a_crash_shows_the_cursor_and_loses_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
