@@ -47,7 +47,7 @@ def train(
         name: the run's folder in ``runs``; by default made of task, algorithm, seed and time.
         resume: continue from the newest whole checkpoint of ``name`` (by default of the newest run).
         runs: the folder that holds the runs.
-        view: shows progress; by default a bar in the terminal.
+        view: shows progress; by default a dashboard in a terminal and plain lines elsewhere.
 
     Raises:
         UserError: anything that the caller can mend.
@@ -71,7 +71,7 @@ def train(
     trainer = Trainer(config, folder, device, view.say)  # may still refuse the task or its options: nothing is on disk yet
     torch.set_num_threads(1)  # more only while updating, see Trainer
     try:
-        with Interrupt() as interrupt:
+        with Interrupt(view.stop) as interrupt:
             if not resume:
                 create_run(folder, config)
             elif trainer.checkpoints.names():
@@ -89,6 +89,7 @@ def train(
 
 def _run(trainer: Trainer, view: View, interrupt: Interrupt) -> None:
     view.say(trainer.headline())
+    trainer.sinks.start(trainer.step)
     view.start(trainer.step, trainer.config.run.total_steps)
     try:
         while not trainer.done and interrupt.received is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,21 @@ class MetricsFile:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All rows of a ``metrics.jsonl``; a line that a crash cut short, or that is no row of ours, is left out."""
-    return [row for _, row in _rows(path)] if path.is_file() else []
+    return list(iterate_metrics(path))
 
 
-def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append((line, row))
-    return rows
+def iterate_metrics(path: Path) -> Iterator[dict[str, Any]]:
+    """The same, one row after the other: a long run's rows need not fit into memory together."""
+    if path.is_file():
+        yield from (row for _, row in _rows(path))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                yield line.rstrip("\n"), row

@@ -22,10 +22,12 @@ from a2po.streams import generator, stream_seed
 from a2po.training.buffer import RolloutBuffer
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.greedy import GreedyEvaluator
-from a2po.training.metrics import MetricsFile
+from a2po.training.metrics import MetricsFile, iterate_metrics
 from a2po.training.prepare import prepare
+from a2po.training.progress import Progress
 from a2po.training.rollout import Sampler
 from a2po.training.runs import load_team, make_env
+from a2po.training.sinks import Sinks
 from a2po.training.view import Status
 
 RECENT_EPISODES = 64
@@ -49,6 +51,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device, say: Callable[[str], None]) -> None:
         self.config, self.folder, self.device, self.say = config, folder, device, say
         update_rule = rule(config.algorithm)
+        self.sinks = Sinks(config, folder, say)  # first: it may still refuse
         self.env = make_env(config, config.env.num_envs, stream_seed(config.seed, "environment"), device=device)
         self.team = TeamPolicy(self.env.spec, config.network, seed=config.seed, device=device)
         update = config.update
@@ -58,6 +61,7 @@ class Trainer:
         self.greedy = GreedyEvaluator(config, self.team)
         self.checkpoints = Checkpoints(folder / "checkpoints", config.run.keep_checkpoints)
         self.metrics = MetricsFile(folder / "metrics.jsonl")
+        self.progress = Progress(config, self.env.spec, device)
         self.step, self.updates, self.invalid_episodes, self.time_s = 0, 0, 0, 0.0
         self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
         self.evaluation: float | None = None
@@ -102,7 +106,7 @@ class Trainer:
         self.time_s += end - begin
         self._record(report, self.env.drain_episodes(), sampled - begin, end - sampled)
         self._evaluate_and_save(before)
-        return Status(self.step, self.return_mean, self.evaluation, (self.step - before) / (end - begin), (sampled - begin) / (end - begin))
+        return self.progress.status(self.step, self.return_mean, self.evaluation, time.perf_counter() - end)
 
     def _learning_rate_scale(self) -> float:
         if self.config.update.learning_rate_schedule == "constant":
@@ -121,6 +125,7 @@ class Trainer:
         valid = [episode for episode in episodes if not episode["invalid"]]
         self._count_faults(len(episodes) - len(valid), len(episodes))
         self.recent.extend(episode["return"] for episode in valid)
+        self.progress.add_episodes(valid)
         row: dict[str, Any] = {"kind": "update", "step": self.step, "update": self.updates, "time_s": round(self.time_s, 3)}
         row |= {"episodes": len(valid), "invalid_episodes": self.invalid_episodes}
         if valid:
@@ -143,6 +148,8 @@ class Trainer:
             self.say(f"{self.invalid_episodes:,} episodes ended in a simulator fault so far; they are left out of training")
 
     def _write_metrics(self, row: dict[str, Any]) -> None:
+        self.progress.add_rows([row])
+        self.sinks.write(row)
         try:
             self.metrics.write(row)
         except OSError as error:
@@ -170,7 +177,7 @@ class Trainer:
         if self._saved_step == self.step and not best:
             return True
         try:
-            self.checkpoints.save(self.step, self.state_dict(), best=best)
+            self.progress.saved(self.step, self.checkpoints.save(self.step, self.state_dict(), best=best))
         except OSError as error:
             self.say(f"checkpoint at step {self.step:,} not written ({error.strerror or error}); the one before stays")
             return False
@@ -199,14 +206,17 @@ class Trainer:
             setattr(self, key, state[key])
         self._started, self._saved_step = state["started"], self.step
         self.recent.extend(state["recent"])
+        self.progress.saved(self.step, self.checkpoints.folder / name)
         self.forget_metrics()
         self.say(f"resumed from {name}")
 
     def forget_metrics(self) -> None:
         """Leave out the rows after the current step: it is played again."""
         self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=self.step)
+        self.progress.add_rows(iterate_metrics(self.metrics.path))
 
     def close(self) -> None:
-        """Free the environments."""
+        """End the sinks and free the environments."""
+        self.sinks.close(self.done)
         self.env.close()
         self.greedy.close()
