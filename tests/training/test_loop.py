@@ -28,7 +28,7 @@ from a2po.training.view import Status
 
 TASKS: dict[str, dict[str, Any]] = {"matrix/climbing": {"length": 5}, "mamujoco/HalfCheetah-2x3": {"max_episode_steps": 25}}
 PER_UPDATE = 8 * 16
-TIMES = ("time_s", "sampling_s", "update_s", "steps_per_s")
+TIMES = ("time_s", "sampling_s", "update_s", "save_s", "steps_per_s")
 
 
 class Watcher:
