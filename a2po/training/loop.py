@@ -11,7 +11,7 @@ import torch
 from a2po.config import TrainConfig, resolve
 from a2po.errors import ConfigError, RunError, WorkFailed
 from a2po.training.interrupt import Interrupt
-from a2po.training.lock import RunLock
+from a2po.training.lock import RunLock, busy, holder
 from a2po.training.log import LoggedView
 from a2po.training.runs import RUNS, check_free, clean_run, create_run, default_name, newest_run, open_run, write_config
 from a2po.training.trainer import Trainer
@@ -65,6 +65,8 @@ def train(
         if config is None:
             config = resolve()
         folder = runs / (name or default_name(config))
+        if holder(folder) is not None:
+            raise RunError(busy(folder))
         check_free(folder)
     device, threads = pick_device(config.device), torch.get_num_threads()
     view = LoggedView(view, folder / "log.txt")
