@@ -21,7 +21,12 @@ def sha256(path: Path) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically."""
-    replace_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    replace_text(path, to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON, as it stands in our files."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -33,7 +38,6 @@ def replace_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from a2po.errors import CheckpointError
-from a2po.files import complete_folder, leftovers, replace_text, require_room, sha256, write_json
+from a2po.files import complete_folder, leftovers, replace_text, require_room, sha256, sync, to_json
 from a2po.training.state_tree import join_state, split_state
 
 FORMAT = 1
@@ -52,14 +52,16 @@ class Checkpoints:
         content = save(tensors)
         self.folder.mkdir(parents=True, exist_ok=True)
         require_room(self.folder, len(content))
-        with complete_folder(path) as temporary:
+        with complete_folder(path) as temporary:  # which waits for the disk, once for each file
             (temporary / TENSORS).write_bytes(content)  # written here, so that a full disk is a plain OSError
-            write_json(temporary / TREE, tree)
+            (temporary / TREE).write_text(to_json(tree), encoding="utf-8")
             hashes = {name: sha256(temporary / name) for name in (TENSORS, TREE)}
-            write_json(temporary / MANIFEST, {"format": FORMAT, "step": step, "milestone": milestone, "sha256": hashes})
+            manifest = {"format": FORMAT, "step": step, "milestone": milestone, "sha256": hashes}
+            (temporary / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
         replace_text(self.folder / "latest", path.name + "\n")
         if best:
             replace_text(self.folder / "best", path.name + "\n")
+        sync(self.folder)  # what is forgotten now must not be what a pointer names after a power cut
         self._prune(path.name)
         return path
 

@@ -30,8 +30,8 @@ SETTINGS = {
 # What a slow disk, a long evaluation and a long restore do to a process: it stays there, and says so.
 STAY = "import time\ndef stay():\n    print('here', flush=True)\n    time.sleep({seconds})\n"
 MOMENTS = {
-    "writing": "import a2po.training.checkpoints as c\ngenuine = c.write_json\n"
-    "def slow(path, value):\n    genuine(path, value)\n    stay()\nc.write_json = slow\n",
+    "writing": "import a2po.training.checkpoints as c\ngenuine = c.to_json\n"
+    "def slow(value):\n    stay()\n    return genuine(value)\nc.to_json = slow\n",
     "evaluating": "import a2po.envs.matrix.game as g\ngenuine = g.MatrixGame.step\ndef slow(self, *rest, **more):\n"
     "    if self.num_envs == 2 and not slow.told:\n        slow.told = True\n        print('here', flush=True)\n"
     "    if self.num_envs == 2:\n        time.sleep(0.01)\n    return genuine(self, *rest, **more)\n"
