@@ -53,6 +53,7 @@ def train(
     Raises:
         UserError: anything that the caller can mend.
         WorkFailed: training diverged.
+        KeyboardInterrupt, SystemExit: a second SIGINT or SIGTERM came before what the first one asked for was done.
     """
     runs, view = Path(runs), view or TerminalView()
     if name is not None and (not name.strip() or Path(name).name != name or name == ".."):

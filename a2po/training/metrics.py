@@ -40,11 +40,25 @@ class MetricsFile:
             OSError: it was not written. The row is held back and comes with the next one.
         """
         self._held.append(json.dumps(row) + "\n")
+        self._flush()
+
+    def _flush(self) -> None:
         append_text(self.path, "".join(self._held))
         self._held.clear()
 
+    @property
+    def held(self) -> int:
+        """Rows that could not be written so far."""
+        return len(self._held)
+
     def sync(self) -> None:
-        """Wait until all rows are on the disk: a checkpoint must not be ahead of its metrics."""
+        """Wait until all rows are on the disk: a checkpoint should not be ahead of its metrics.
+
+        Raises:
+            OSError: they are not.
+        """
+        if self._held:
+            self._flush()
         if self.path.is_file():
             sync(self.path)
 

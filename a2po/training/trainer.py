@@ -156,8 +156,11 @@ class Trainer:
             self.say(f"{self.invalid_episodes:,} episodes ended in a simulator fault so far; they are left out of training")
 
     def _write_metrics(self, row: dict[str, Any]) -> None:
+        self._try_metrics(lambda: self.metrics.write(row))
+
+    def _try_metrics(self, write: Callable[[], None]) -> None:
         try:
-            self.metrics.write(row)
+            write()
         except OSError as error:
             self._metrics_trouble.began(error)
         else:
@@ -213,8 +216,8 @@ class Trainer:
         if self._saved_step == self.step and not best:
             return True
         begin = time.perf_counter()
+        self._try_metrics(self.metrics.sync)  # first, so that the checkpoint is not ahead of its metrics; but it is worth more than they
         try:
-            self.metrics.sync()
             self.checkpoints.save(self.step, self.state_dict(), best=best, milestone=self._crossed(self.config.run.milestone_every))
         except OSError as error:
             self.say(f"checkpoint at step {self.step:,} not written ({error.strerror or error}); the one before stays")
@@ -267,5 +270,7 @@ class Trainer:
 
     def close(self) -> None:
         """Free the environments."""
+        if self.metrics.held:
+            self.say(f"{self.metrics.held:,} rows of metrics.jsonl could not be written and are lost")
         self.env.close()
         self.greedy.close()

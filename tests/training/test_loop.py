@@ -222,6 +222,42 @@ def test_an_interrupt_before_the_first_update_loses_nothing(tmp_path: Path, monk
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
 
 
+def test_an_interrupt_while_resuming_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play(small(updates=3), tmp_path, "broken")
+    genuine = Trainer.restore
+
+    def restore(self: Trainer) -> None:
+        signal.raise_signal(signal.SIGINT)
+        genuine(self)
+
+    monkeypatch.setattr(Trainer, "restore", restore)
+    longer = small(updates=6)
+    result = play(longer, tmp_path, "broken", resume=True)
+    monkeypatch.undo()
+    assert result.step == 3 * PER_UPDATE and result.interrupted_by == signal.SIGINT
+    play(longer, tmp_path, "broken", resume=True)
+    play(longer, tmp_path, "whole")
+    assert len(Checkpoints(tmp_path / "broken" / "checkpoints").names()) == 3
+    rows = [read_metrics(tmp_path / name / "metrics.jsonl") for name in ("whole", "broken")]
+    assert_same(*(without_times({"rows": [row for row in own if row["kind"] == "update"]}) for own in rows))
+
+
+@pytest.mark.resilience
+def test_metrics_that_stay_refused_cost_no_checkpoint(tmp_path: Path) -> None:
+    """A folder stands in the file's place: everything else is saved, and what is lost is said."""
+
+    def block(shown: int) -> None:
+        if shown == 2:
+            (tmp_path / "run" / "metrics.jsonl").unlink()
+            (tmp_path / "run" / "metrics.jsonl").mkdir()
+
+    view = Watcher(block)
+    result = play(small(updates=6, evaluate_every=0), tmp_path, view=view)
+    assert Checkpoints(result.run / "checkpoints").names() == [f"step_{updates * PER_UPDATE:012d}" for updates in (6, 5)]
+    about = [message for message in view.said if "metrics.jsonl" in message]
+    assert len(about) == 2 and "cannot be written" in about[0] and "4 rows" in about[1] and "lost" in about[1]
+
+
 @pytest.mark.resilience
 def test_after_a_crash_the_run_goes_back_to_its_last_checkpoint(tmp_path: Path) -> None:
     """Killed at update 8 with a checkpoint of update 5: the metrics since then are forgotten and played again."""
