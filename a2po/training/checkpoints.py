@@ -71,7 +71,7 @@ class Checkpoints:
 
     def _places(self) -> dict[str, Path]:
         """Name -> folder. A process that is killed while it replaces a checkpoint leaves the old one aside, whole."""
-        aside = {path.name[1:].partition(".")[0]: path for path in self.folder.glob(".step_*.old*")}
+        aside = {_name_of(path): path for path in self.folder.glob(".step_*.old*")}
         return {**aside, **{path.name: path for path in self.folder.glob("step_*") if path.is_dir()}}
 
     def pointer(self, name: str) -> str | None:
@@ -94,7 +94,7 @@ class Checkpoints:
         wanted = self._resolve(which, names)
         for name in [name for name in names if name <= wanted]:
             try:
-                return name, read_checkpoint(places[name], name)
+                return name, read_checkpoint(places[name])
             except CheckpointError as error:
                 say(f"checkpoint {name} is damaged ({error}); trying the one before")
         raise CheckpointError(f"no whole checkpoint up to {wanted} in '{self.folder}'")
@@ -147,8 +147,13 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_checkpoint(path: Path, name: str | None = None) -> dict[str, Any]:
-    """The state in one checkpoint folder, whose name is that of the checkpoint unless ``name`` is given.
+def _name_of(path: Path) -> str:
+    """The checkpoint that a folder holds, which lies aside as ``.step_….old<process>`` while it is replaced."""
+    return path.name.removeprefix(".").partition(".")[0]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in one checkpoint folder.
 
     Raises:
         CheckpointError: a file is missing, altered or unreadable, or the format is not ours. The message names the file.
@@ -159,7 +164,7 @@ def read_checkpoint(path: Path, name: str | None = None) -> dict[str, Any]:
     kinds = {"format": int, "step": int, "milestone": bool, "sha256": dict}
     if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
         raise CheckpointError(f"{MANIFEST} is not that of a checkpoint")
-    if checkpoint_name(manifest["step"]) != (name or path.name):
+    if checkpoint_name(manifest["step"]) != _name_of(path):
         raise CheckpointError(f"{MANIFEST} is that of step {manifest['step']}")
     for file in (TENSORS, TREE):
         expected, actual = str(manifest["sha256"].get(file)), _hash(path / file)
