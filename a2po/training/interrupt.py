@@ -1,26 +1,22 @@
-"""SIGINT and SIGTERM ask the loop to save and leave; the second one leaves at once."""
+"""SIGINT and SIGTERM ask the loop to save and leave; the second one leaves at once.
+
+"At once" is an exception in the main thread, so that whatever is being written is cleared away on the way out; the third
+signal does what it would do without us.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
-LEAVING_S = 1.0
-
 
 class Interrupt:
-    """While active, remembers the first signal in ``received`` instead of dying of it. Only the main thread can listen.
+    """While active, remembers the first signal in ``received`` instead of dying of it. Only the main thread can listen."""
 
-    Args:
-        leaving: called before the second signal ends the process, for a second at most: to leave the terminal as it was.
-    """
-
-    def __init__(self, leaving: Callable[[], None] = lambda: None) -> None:
+    def __init__(self) -> None:
         self.received: int | None = None
-        self.leaving = leaving
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -34,10 +30,11 @@ class Interrupt:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
-            last = threading.Thread(target=self.leaving, daemon=True)  # not here: what the signal broke into may hold a lock that it needs
-            last.start()
-            last.join(LEAVING_S)
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.received = number
+        if self.received is None:
+            self.received = number
+            return
+        for own in self._before:
+            signal.signal(own, signal.SIG_DFL)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
