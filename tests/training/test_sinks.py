@@ -94,7 +94,14 @@ def test_names(tmp_path: Path) -> None:
     assert [found[f"agent/{name}/clip"] for name in (first, second)] == row["clips"]
     assert found["agent/column/kl"] == row["agents"]["column"]["kl"]
     assert scalars(evaluation) == {"return/greedy": evaluation["return_mean"]}
-    assert sorted(path.name for path in run.iterdir()) == ["checkpoints", "config.toml", "log.txt", "metrics.jsonl", "provenance.json"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoints",
+        "config.toml",
+        "lock",
+        "log.txt",
+        "metrics.jsonl",
+        "provenance.json",
+    ]
 
 
 def test_names_where_all_agents_move_at_once(tmp_path: Path) -> None:
