@@ -74,7 +74,8 @@ def _floor_tile(model: mujoco.MjModel) -> np.ndarray:
     if material < 0:
         return np.where(extent > 0, extent, 1.0)
     repeats = np.maximum(model.mat_texrepeat[material].astype(np.float64), 1e-6)
-    return 1.0 / repeats if model.mat_texuniform[material] or not extent.all() else extent / repeats
+    tile: np.ndarray = 1.0 / repeats if model.mat_texuniform[material] or not extent.all() else extent / repeats
+    return tile
 
 
 def _remedy(error: BaseException) -> str:
