@@ -105,6 +105,21 @@ def show_play(result: dict[str, Any]) -> None:
         _pairs(console, [("video", f"{video['path']} ({video['bytes'] / 1e6:,.1f} MB)"), ("", facts_of_it)])
 
 
+def show_groups(groups: list[dict[str, Any]], path: str) -> None:
+    """The ends of the curves that were drawn."""
+    console = Console(emoji=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("task", "curve", "runs", "steps", "last mean", "band"):
+        table.add_column(heading, justify="left" if heading in ("task", "curve") else "right", no_wrap=heading != "curve", overflow="fold")
+    for group in groups:
+        last = _dict(group["last"])
+        band = interval([last["low"], last["high"]]) if last and group["band"] else "-"
+        steps = f"{last['x']:,.0f}" if last else "-"
+        table.add_row(*map(escape, [group["task"], group["label"], str(len(group["runs"])), steps, number(last.get("mean")), band]))
+    console.print(table)
+    _pairs(console, [("band", ", ".join(dict.fromkeys(group["band"] for group in groups if group["band"])) or "none"), ("written", path)])
+
+
 def number(value: Any) -> str:
     """A number with as many digits as a reader needs, or a dash."""
     if not _is_number(value):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from a2po.config import DEFAULT_TASK
 from a2po.errors import UserError, WorkFailed, require
 from a2po.evaluation.evaluate import task_to_play
-from a2po.evaluation.video import VideoOptions, check_output
+from a2po.evaluation.video import VideoOptions, check_video
 
 if TYPE_CHECKING:
     from a2po.envs.protocol import VectorEnv
@@ -69,7 +69,7 @@ def play(
     _check_arguments(bundle, run, checkpoint, random, task, episodes, steps, seed)
     path, options = None if video is None else Path(video), options or VideoOptions()
     if path is not None:
-        check_output(path, force=options.force)
+        check_video(path, force=options.force)
     require("playing", torch="train", gymnasium="train")
     import torch
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from a2po.errors import UserError, did_you_mean, require
+from a2po.errors import UserError, require
+from a2po.evaluation.outputs import check_output
 
 SUFFIXES = (".mp4", ".gif")
 MAX_FPS = {".mp4": 30.0, ".gif": 12.5}
@@ -35,22 +35,14 @@ class VideoOptions:
     force: bool = False  # replace a file that is there
 
 
-def check_output(path: Path, *, force: bool) -> None:
+def check_video(path: Path, *, force: bool) -> None:
     """The video can be written: known format, packages there, a folder, nothing in the way unless ``force``.
 
     Raises:
         UserError: it cannot.
     """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UserError(f"'{path}': no video format '{suffix}'{did_you_mean(suffix, SUFFIXES)} (there are: {', '.join(SUFFIXES)})")
-    require("the video", PIL="report", **({"imageio_ffmpeg": "report"} if suffix == ".mp4" else {}))
-    if path.is_dir() or (path.exists() and not force):
-        raise UserError(f"'{path}' exists already: {'choose another name' if path.is_dir() else 'replace it with --force'}")
-    if not path.parent.is_dir():
-        raise UserError(f"'{path}': there is no folder '{path.parent}'")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UserError(f"'{path}': the folder '{path.parent}' cannot be written")
+    check_output(path, SUFFIXES, replace=force)
+    require("the video", PIL="report", **({"imageio_ffmpeg": "report"} if path.suffix.lower() == ".mp4" else {}))
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from a2po.errors import DependencyError, TaskError, UserError, WorkFailed
 from a2po.evaluation.encoders import open_film
 from a2po.evaluation.evaluate import evaluate
 from a2po.evaluation.play import play
-from a2po.evaluation.video import VideoOptions, captioned, check_output, parse_size, tempo
+from a2po.evaluation.video import VideoOptions, captioned, check_video, parse_size, tempo
 from a2po.exporters.build import build_bundle
 from a2po.training.runs import make_env
 
@@ -43,9 +43,9 @@ def command(monkeypatch, capsys):
 
 
 @pytest.fixture
-def pictures():
+def pictures(tmp_path_factory):
     try:
-        play(task="mamujoco/HalfCheetah-2x3", random=True, steps=1, video="probe.gif", options=VideoOptions(force=True, size=(16, 16)))
+        play(task="mamujoco/HalfCheetah-2x3", random=True, steps=1, video=tmp_path_factory.mktemp("probe") / "probe.gif")
     except DependencyError as error:
         pytest.skip(str(error))
 
@@ -229,7 +229,7 @@ def test_missing_packages_name_the_extra(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr("a2po.errors.find_spec", lambda name, hidden=package: None if name == hidden else object())
             with pytest.raises(DependencyError, match=rf"{package}.*a2po\[report\]"):
-                check_output(tmp_path / f"film{suffix}", force=False)
+                check_video(tmp_path / f"film{suffix}", force=False)
 
 
 def test_json_and_table(run, command):
