@@ -89,20 +89,20 @@ def show_play(result: dict[str, Any]) -> None:
     team = "" if result["policy"] == "random" else f"[bold]{escape(who)}[/bold] on "
     console.print(f"{team}{escape(result['task'])}: {result['actions']} actions")
     table = Table(box=None, pad_edge=False)
-    facts = ("episode", "seed", "length", "return", "complete", "invalid")
-    metrics = [name for name in result["episodes"][0] if name not in facts]
-    for heading in (*facts[:4], *metrics, ""):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    known = ("episode", "seed", "length", "return", "complete", "invalid")
+    metrics = [name for name in result["episodes"][0] if name not in known]
+    for heading in ("episode", "length", "return", *metrics, ""):
+        table.add_column(heading, justify="right" if heading else "left", overflow="fold")
     for episode in result["episodes"]:
         remark = "ended in a fault" if episode["invalid"] else "" if episode["complete"] else "stopped by --steps"
-        cells = [str(episode["episode"]), str(episode["seed"]), _count(episode["length"]), number(episode["return"])]
+        cells = [str(episode["episode"]), _count(episode["length"]), number(episode["return"])]
         table.add_row(*map(escape, [*cells, *(number(episode.get(name)) for name in metrics), remark]))
     console.print(table)
     if result["video"]:
         video = result["video"]
         speed = f", {video['speed']:g} x real time" if video["speed"] else ""
         facts_of_it = f"{video['frames']:,} pictures of {video['width']} x {video['height']}, {video['fps']:g} per second{speed}"
-        _pairs(console, [("video", f"{video['path']} ({video['bytes'] / 1e6:,.1f} MB)"), ("", facts_of_it)])
+        _pairs(console, [("video", f"{video['path']} ({video['bytes'] / 1000:,.0f} kB)"), ("", facts_of_it)])
 
 
 def show_groups(groups: list[dict[str, Any]], path: str) -> None:

@@ -92,6 +92,7 @@ ANT = Scenario(
     ),
     reset_noise=0.1,
     normal_velocity_noise=True,
+    field_of_view=55.0,  # of its spread legs
 )
 
 HALF_CHEETAH = Scenario(
