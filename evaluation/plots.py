@@ -107,9 +107,10 @@ def _panel(axes: Axes, groups: Sequence[GroupCurve], labels: Sequence[str], kind
     else:
         axes.set_xlabel("environment steps")
         axes.xaxis.set_major_formatter(lambda step, _: _short(step))
-    axes.legend(
-        title=groups[0].task, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, title_fontsize=9, frameon=False, alignment="left"
-    )
+    thin = any(group.shows_runs and len(group.runs) > 1 for group in groups)
+    title = groups[0].task + (" (thin lines: single runs)" if thin else "")
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "alignment": "left"}  # above the axes, where no curve is
+    axes.legend(title=title, fontsize=8, title_fontsize=9, frameon=False, **place)
     _plain(axes)
 
 

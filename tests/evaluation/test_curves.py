@@ -142,6 +142,8 @@ def test_same_seed_twice_is_not_two_seeds(folder):
     runs = [write(folder / name, config(), updates([1, 2], [0.0, 1.0])) for name in "ab"]
     (group,) = group_curves(runs)
     assert group.legend == "A2PO: mean of 2 runs, band min to max" and group.seeds == 1
+    text = plot_runs(runs, "curves.svg").read_text()
+    assert group.legend in text and f"{CLIMBING} (thin lines: single runs)" in text
 
 
 def test_finding_runs(folder):
