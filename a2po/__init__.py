@@ -10,6 +10,8 @@ _PUBLIC = {
     "train": "a2po.training.loop",
     "export": "a2po.exporters.export",
     "evaluate": "a2po.evaluation.evaluate",
+    "play": "a2po.evaluation.play",
+    "plot_runs": "a2po.evaluation.curves",
     "TrainConfig": "a2po.config",
     "resolve": "a2po.config",
     "UserError": "a2po.errors",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import a2po
-from a2po.cli import evaluate, export, inspect, runs, tasks, train
+from a2po.cli import evaluate, export, inspect, play, plot, runs, tasks, train
 from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
+app.command("play")(play.play)
+app.command("plot")(plot.plot)
 app.command("inspect")(inspect.inspect)
 app.command("runs")(runs.runs)
 app.command("tasks")(tasks.tasks)

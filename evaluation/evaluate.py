@@ -117,11 +117,12 @@ def _play(
     from a2po.evaluation.fit import check_fits
     from a2po.streams import stream_seed
 
-    name = _task_to_play(contestant, task)
+    name = task_to_play(contestant, task)
     options = contestant.options if name == contestant.task else {}
     copies = min(num_envs or copies_for(episodes), episodes)
     with closing(make(name, copies, seed=stream_seed(seed, "bundle evaluation"), **options)) as env:
-        check_fits(contestant.what, contestant.description, env.spec)
+        if contestant.description is not None:
+            check_fits(contestant.what, contestant.description, env.spec)
         act = contestant.player(env, None if deterministic else seed)
         begin = time.perf_counter()
         try:
@@ -141,12 +142,16 @@ def _play(
         }
 
 
-def _task_to_play(contestant: Contestant, task: str | None) -> str:
-    """``task``, or the team's own. A bundle may come from anywhere: which code runs is not for its manifest to say."""
+def task_to_play(contestant: Contestant, task: str | None, option: str = "--task ") -> str:
+    """``task``, or the team's own. A bundle may come from anywhere: which code runs is not for its manifest to say.
+
+    Raises:
+        UserError: only the bundle names an own environment. ``option`` is how the user names it.
+    """
     if task is None and contestant.bundle is not None and ":" in contestant.task:
         raise UserError(
             f"{contestant.what} names an environment of its own, and making that runs its code: "
-            f"if you trust it, add --task {shlex.quote(contestant.task)}"
+            f"if you trust it, add {option}{shlex.quote(contestant.task)}"
         )
     return task or contestant.task
 
