@@ -219,8 +219,11 @@ def parse_setting(text: str) -> dict[str, Any]:
     return result
 
 
-def to_toml(config: TrainConfig) -> str:
-    """The resolved configuration as TOML. Values that are None are left out: TOML has no null, and None is always a default."""
+def to_toml(config: BaseModel) -> str:
+    """A configuration, or another model of plain values, as TOML.
+
+    Values that are None are left out: TOML has no null, and None is always a default.
+    """
     lines: list[str] = []
     sections: list[tuple[str, Mapping[str, Any]]] = [("", config.model_dump(mode="json"))]
     while sections:
