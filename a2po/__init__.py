@@ -10,6 +10,7 @@ _PUBLIC = {
     "train": "a2po.training.loop",
     "export": "a2po.exporters.export",
     "evaluate": "a2po.evaluation.evaluate",
+    "sweep": "a2po.evaluation.sweep",
     "TrainConfig": "a2po.config",
     "resolve": "a2po.config",
     "UserError": "a2po.errors",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import a2po
-from a2po.cli import evaluate, export, inspect, tasks, train
+from a2po.cli import evaluate, export, inspect, sweep, sweep_run, tasks, train
 from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app.command("train")(train.train)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("inspect")(inspect.inspect)
+app.command("sweep")(sweep.sweep)
+app.command("sweep-run", hidden=True)(sweep_run.sweep_run)
 app.command("tasks")(tasks.tasks)
 
 
