@@ -70,10 +70,13 @@ def _train(config: TrainConfig, run: Path) -> int | None:
 
 def _judge(config: TrainConfig, run: Path, episodes: int) -> dict[str, Any]:
     """Export the last checkpoint and play what was exported, on episodes that depend on the run's seed alone."""
+    import torch
+
     from a2po.errors import WorkFailed
     from a2po.evaluation.evaluate import evaluate
     from a2po.exporters.export import export
 
+    torch.set_num_threads(1)  # the other cores are the other runs'
     begin = time.perf_counter()
     bundle = export(run)
     result = evaluate(bundle, episodes=episodes, seed=config.seed, task=config.task, num_threads=config.env.num_threads)

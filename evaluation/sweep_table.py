@@ -75,15 +75,13 @@ def _means(results: dict[str, Any]) -> TextTable:
 
 
 def _seeds(results: dict[str, Any]) -> TextTable:
-    seeds = results["plan"]["seeds"]
-    lines = [
-        _cells_of(row, results)
-        + [number(row["runs"][str(seed)]["evaluation"]["mean"]) if str(seed) in row["runs"] else "–" for seed in seeds]
-        for row in results["cells"]
-    ]
-    return TextTable(
-        _title(results, "mean return of each seed"), [*_what(results), *(f"s{seed}" for seed in seeds)], lines, len(_what(results))
-    )
+    seeds = [str(seed) for seed in results["plan"]["seeds"]]
+    lines = []
+    for row in results["cells"]:
+        means = [number(row["runs"][seed]["evaluation"]["mean"]) if seed in row["runs"] else "–" for seed in seeds]
+        lines.append(_cells_of(row, results) + means)
+    headings = [*_what(results), *(f"s{seed}" for seed in seeds)]
+    return TextTable(_title(results, "mean return of each seed"), headings, lines, len(_what(results)))
 
 
 def _differences(results: dict[str, Any]) -> TextTable:

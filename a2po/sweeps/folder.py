@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from a2po.config import TrainConfig, to_toml
+from a2po.config import TrainConfig, read_toml, to_toml
 from a2po.errors import RunError, did_you_mean
 from a2po.files import replace_text
-from a2po.sweeps.parse import read_plan, validate_plan
+from a2po.sweeps.parse import validate_plan
 from a2po.sweeps.plan import SweepPlan, cells, differences, run_config
 
 SWEEPS = Path("sweeps")
@@ -42,7 +42,7 @@ class SweepFolder:
         if not (self.path / PLAN).is_file():
             known = sorted(path.parent.name for path in self.path.parent.glob(f"*/{PLAN}"))
             raise RunError(f"no sweep in '{self.path}'{did_you_mean(self.path.name, known)}")
-        return validate_plan(read_plan(self.path / PLAN))
+        return validate_plan(read_toml(self.path / PLAN))
 
     def check(self, plan: SweepPlan) -> None:
         """The folder is new, or was made for the same plan or a shorter one. Nothing is written.

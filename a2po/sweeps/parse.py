@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from a2po.config import parse_setting
+from a2po.config import parse_setting, read_toml
 from a2po.errors import ConfigError, did_you_mean
 from a2po.sweeps.plan import NO_VALUE, SweepPlan, flat
 
 OPENING, CLOSING = "[{", "]}"
+MAX_SEEDS = 10_000
+"""More in one range are a slip of the finger."""
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -24,10 +25,11 @@ def parse_seeds(text: str) -> list[int]:
     """
     seeds: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) - int(first) not in range(10_000):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal()) or int(last) - int(first) not in range(MAX_SEEDS):
             raise ConfigError(f"--seeds {text}: expected numbers and ranges, for example 0-2 or 0,1,5")
-        seeds += range(int(first), int(last or first) + 1)
+        seeds += range(int(first), int(last) + 1)
     return seeds
 
 
@@ -48,20 +50,6 @@ def parse_set(text: str) -> tuple[str, Any]:
     """``"update.clip=0.1"`` -> ``("update.clip", 0.1)``."""
     key = text.partition("=")[0].strip()
     return key, _value(text, key)
-
-
-def read_plan(path: Path) -> dict[str, Any]:
-    """The values of a plan file, not yet checked.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"plan file '{path}' does not exist") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"plan file '{path}' cannot be read: {error}") from None
 
 
 def make_plan(
@@ -86,7 +74,7 @@ def make_plan(
     Raises:
         ConfigError: with every problem of form. What the configurations themselves say is ``check_plan``'s.
     """
-    given = read_plan(file) if file else {}
+    given = read_toml(file) if file else {}
     given |= {key: value for key, value in (values or {}).items() if value is not None}
     if seeds is not None:
         given["seeds"] = parse_seeds(seeds)

@@ -125,7 +125,7 @@ def overrides_text(overrides: Mapping[str, Any]) -> str:
 def _cell_name(task: str, algorithm: str, overrides: dict[str, Any]) -> str:
     """A folder name; the family is left out of the task as in the names of single runs."""
     parts = [task.split("/", 1)[-1], algorithm, *(overrides_text({key: value}) for key, value in overrides.items())]
-    return "-".join("".join(letter if letter.isalnum() or letter in "-_.=" else "-" for letter in part) for part in parts)
+    return "-".join("".join(letter if letter.isalnum() or letter in "-_.=+" else "-" for letter in part) for part in parts)
 
 
 def _digest(task: str, algorithm: str, overrides: dict[str, Any]) -> str:
