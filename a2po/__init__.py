@@ -11,6 +11,7 @@ _PUBLIC = {
     "export": "a2po.exporters.export",
     "evaluate": "a2po.evaluation.evaluate",
     "sweep": "a2po.evaluation.sweep",
+    "SweepPlan": "a2po.sweeps.plan",
     "TrainConfig": "a2po.config",
     "resolve": "a2po.config",
     "UserError": "a2po.errors",

@@ -88,7 +88,8 @@ def show_sweep(results: dict[str, Any], written: list[str]) -> None:
 
     console = Console(emoji=False)
     for content in tables(results):
-        table = Table(box=None, pad_edge=False, title=content.title, title_justify="left", title_style="bold")
+        console.print(content.title, style="bold", highlight=False, markup=False)
+        table = Table(box=None, pad_edge=False)
         for column, heading in enumerate(content.headings):
             right = column >= content.numbers_from
             table.add_column(escape(heading), justify="right" if right else "left", overflow="fold", no_wrap=right)

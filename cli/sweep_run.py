@@ -49,6 +49,9 @@ def sweep_run(
     cell = planned.cell
     what = {"run": run, "cell": cell.name, "task": cell.task, "algorithm": cell.algorithm, "overrides": cell.overrides}
     write_json(folder.runs / run / OUTCOME, {**what, "seed": planned.seed, **outcome})
+    print(
+        f"return {outcome['evaluation']['mean']:,.1f} over {plan.evaluation_episodes} greedy episodes"
+    )  # the last line is what the sweep shows
 
 
 def _train(config: TrainConfig, run: Path) -> int | None:

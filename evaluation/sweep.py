@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -99,7 +99,7 @@ class Sweep:
         failed = count(self.states, "failed")
         if stopped_by is not None:
             return SweepResult(folder.path, failed, stopped_by, None, None)
-        reasons = {state.run.name: state.message for state in self.states if state.status != "done"}
+        reasons = {state.run.name: state.message or state.status for state in self.states if state.status != "done"}
         results = collect(folder, self.plan, reasons)
         write_json(folder.path / RESULTS, results)
         replace_text(folder.path / TABLE, markdown(results))
@@ -112,7 +112,7 @@ def sweep(plan: SweepPlan | None = None, *, name: str | None = None, jobs: int |
     return Sweep(plan or SweepPlan(), name=name, jobs=jobs, sweeps=sweeps).run()
 
 
-def _jobs(configs: Any, cores: int) -> int:
+def _jobs(configs: Collection[TrainConfig], cores: int) -> int:
     """A run keeps as many cores busy as it has simulator or update threads: one and one unless the plan says otherwise."""
     from a2po.training.loop import pick_device
 

@@ -9,9 +9,8 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from a2po.errors import WorkFailed
 
@@ -36,7 +35,7 @@ class Child:
         command = [sys.executable, "-P", "-m", "a2po.cli", "sweep-run", str(sweep), run]
         command += ["--threads", str(threads), "--parent", str(os.getpid())]
         # -P keeps the current folder's modules out; what this process can import, an own environment for example, the child can.
-        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
+        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path and os.path.exists(path))
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
@@ -86,15 +85,18 @@ def die_with(parent: int) -> None:
 
 def progress(run: Path) -> Progress:
     """The last state that a run's metrics tell."""
-    last: dict[str, dict[str, Any]] = {}
+    found = Progress()
     for line in _tail(run / "metrics.jsonl").splitlines():
         try:
             row = json.loads(line)
-            last[row["kind"]] = row
-        except (ValueError, KeyError, TypeError):
+            mean = row.get("return_mean")
+            if row["kind"] == "evaluation":
+                found = replace(found, evaluation=mean)
+            elif row["kind"] == "update":  # one without a finished episode has no return: the one before stays
+                found = replace(found, step=row["step"], return_mean=found.return_mean if mean is None else mean)
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue  # a line that is being written, or that the tail cuts
-    update = last.get("update", {})
-    return Progress(update.get("step", 0), update.get("return_mean"), last.get("evaluation", {}).get("return_mean"))
+    return found
 
 
 def _tail(path: Path) -> str:

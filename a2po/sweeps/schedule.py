@@ -75,7 +75,7 @@ class Schedule:
         for state, child in ended:
             state.look()
             state.status = "done" if child.poll() == 0 else "stopped" if stopping else "failed"
-            state.message = child.last_words() if state.status == "failed" else ""
+            state.message = child.last_words() if state.status != "stopped" else f"at step {state.progress.step:,}"
             self.view.ended(state, self.states)
 
     def _look(self) -> None:

@@ -23,7 +23,7 @@ class RunState:
     total_steps: int
     status: Status = "waiting"
     message: str = ""
-    """Why it failed."""
+    """What it came to, or why it failed."""
     progress: Progress = field(default_factory=Progress)
     _first_look: tuple[float, int] | None = None
     _last_look: float = 0.0

@@ -64,8 +64,7 @@ class TerminalSweepView:
     def ended(self, state: RunState, states: Sequence[RunState]) -> None:
         """See ``SweepView.ended``."""
         over = sum(other.status in ("done", "failed", "stopped") for other in states)
-        what = f": {state.message}" if state.message else f" at step {state.progress.step:,}" if state.status == "stopped" else ""
-        self.say(f"[{over}/{len(states)}] {state.run.name} {state.status}{what}")
+        self.say(f"[{over}/{len(states)}] {state.run.name} {state.status}: {state.message}")
 
     def say(self, message: str) -> None:
         """See ``SweepView.say``."""

@@ -67,6 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     folder = tmp_path_factory.mktemp("whole")
     done = sweep(folder, *PLAN, "--name", "mine", "--json")
     assert done.code == 0, done.err
+    assert "climbing-a2po-s0 done: return " in done.err
     return folder, json.loads(done.out)
 
 
@@ -166,7 +167,7 @@ def test_stopped_by_a_signal(number: signal.Signals, code: int, tmp_path: Path) 
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "saved at step" in (folder / "logs" / "climbing-a2po-s0.txt").read_text()
-    assert "go on with: a2po sweep --resume mine" in err and "climbing-a2po-s0 stopped at step" in err
+    assert "go on with: a2po sweep --resume mine" in err and "climbing-a2po-s0 stopped: at step" in err
     assert list(folder.glob("runs/climbing-a2po-s0/checkpoints/step_*/manifest.json"))
     assert not list(folder.glob("runs/climbing-a2po-s1")) and not (folder / "table.md").exists()
     assert psutil.wait_procs(children, timeout=20)[1] == []
