@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -78,14 +79,22 @@ class TerminalSweepView:
 
     def _picture(self, states: Sequence[RunState]) -> Group:
         table = Table(box=None, pad_edge=False)
-        table.add_column("run", overflow="ellipsis", no_wrap=True, ratio=1)
+        prefix = _common_beginning([state.run.name for state in states])
+        table.add_column(escape(f"{prefix}…" if prefix else "run"), overflow="ellipsis", no_wrap=True)
         for heading in ("step", "", "return", "greedy", "steps/s", "left"):
             table.add_column(heading, justify="right", no_wrap=True)
         running = [state for state in states if state.status == "running"]
         shown = max(self.console.height - 4, 1)
         for state in running[:shown]:
-            table.add_row(escape(state.run.name), *_cells(state))
+            table.add_row(escape(state.run.name.removeprefix(prefix)), *_cells(state))
         return Group(table, Text(_total(states), style="bold", no_wrap=True, overflow="ellipsis"))
+
+
+def _common_beginning(names: list[str]) -> str:
+    """The parts, up to dashes, that all names begin with: the rest tells them apart and must not be what a narrow terminal cuts off."""
+    parts = zip(*(name.split("-") for name in names), strict=False)
+    common = [first for first, *others in takewhile(lambda part: len(set(part)) == 1, parts) if others]
+    return "".join(f"{part}-" for part in common)
 
 
 def _cells(state: RunState) -> tuple[str, ...]:

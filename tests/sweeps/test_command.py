@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
 
+from a2po.cli.app import main
 from a2po.evaluation.seed_statistics import mean_over_seeds
 from a2po.sweeps.folder import SweepFolder
+from a2po.training.loop import train
+from a2po.training.runs import open_run
+from a2po.training.view import SilentView
 
 SMALL = [
     *("--task", "matrix/climbing", "--set", "env.num_envs=16", "--set", "update.rollout_length=16", "--set", "network.hidden_sizes=[8]"),
@@ -43,6 +48,25 @@ def sweep(folder: Path, *arguments: str) -> Outcome:
     out, err = process.communicate(timeout=110)
     assert "Traceback" not in err, err
     return Outcome(process.returncode, out, err)
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """The command in this process: quick, for what starts no child."""
+
+    def call(folder: Path, *arguments: str) -> Outcome:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(sys, "argv", ["a2po", "sweep", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
 
 
 def wait_for_step(folder: Path, process: subprocess.Popen[str], step: int) -> None:
@@ -95,23 +119,31 @@ def test_results_are_those_of_the_runs(whole: tuple[Path, dict[str, Any]]) -> No
 
 
 @pytest.mark.slow
-def test_a_finished_sweep_starts_nothing(whole: tuple[Path, dict[str, Any]]) -> None:
+def test_a_run_of_a_sweep_is_an_ordinary_run(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """`a2po train` with its configuration gives the same weights."""
+    run = whole[0] / "sweeps" / "mine" / "runs" / "climbing-a2po-s1"
+    result = train(open_run(run), name="alone", runs=tmp_path, view=SilentView())
+    assert weights(result.run) == weights(run)
+
+
+@pytest.mark.slow
+def test_a_finished_sweep_starts_nothing(whole: tuple[Path, dict[str, Any]], inside: Callable[..., Outcome]) -> None:
     folder, results = whole
     logs = {path: path.read_bytes() for path in folder.glob("sweeps/mine/logs/*")}
-    again = sweep(folder, "--resume", "mine", "--json")
+    again = inside(folder, "--resume", "mine", "--json")
     assert again.code == 0 and "2 done already" in again.err
     assert json.loads(again.out)["cells"] == results["cells"]
     assert logs == {path: path.read_bytes() for path in folder.glob("sweeps/mine/logs/*")}
 
 
 @pytest.mark.slow
-def test_seeds_and_steps_may_be_added_and_nothing_else(whole: tuple[Path, dict[str, Any]]) -> None:
+def test_seeds_and_steps_may_be_added_and_nothing_else(whole: tuple[Path, dict[str, Any]], inside: Callable[..., Outcome]) -> None:
     folder, _ = whole
     longer = [*SMALL, "--seeds", "0-2", "--steps", str(2 * STEPS), "--set", "run.checkpoint_every=2048", "--name", "mine"]
-    planned = sweep(folder, *longer, "--dry-run", "--json")
+    planned = inside(folder, *longer, "--dry-run", "--json")
     runs = json.loads(planned.out)["runs"]
     assert [(run["status"], run["step"]) for run in runs] == [("waiting", STEPS), ("waiting", STEPS), ("waiting", 0)]
-    other = sweep(folder, *PLAN, "--algorithm", "mappo", "--name", "mine")
+    other = inside(folder, *PLAN, "--algorithm", "mappo", "--name", "mine")
     assert other.code == 2 and "algorithms was 'a2po', now 'mappo'" in other.err and other.out == ""
     assert SweepFolder(folder / "sweeps" / "mine").read_plan().seeds == (0, 1)
 
@@ -143,7 +175,7 @@ def test_killed_and_continued(whole: tuple[Path, dict[str, Any]], tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_cell_that_fails_leaves_a_gap(tmp_path: Path) -> None:
+def test_a_cell_that_fails_leaves_a_gap(tmp_path: Path, inside: Callable[..., Outcome]) -> None:
     plan = [*SMALL, "--seeds", "0", "--steps", "512", "--vary", "update.critic_learning_rate=1e-3,1e38", "--evaluate", "4"]
     done = sweep(tmp_path, *plan, "--name", "mine")
     assert done.code == 1, done.err
@@ -152,7 +184,7 @@ def test_a_cell_that_fails_leaves_a_gap(tmp_path: Path) -> None:
     good, bad = json.loads((tmp_path / "sweeps" / "mine" / "results.json").read_text())["cells"]
     assert good["seeds"] == [0] and good["return"]["interval"] is None
     assert bad["return"] is None and "training diverged" in bad["missing"]["0"]
-    again = sweep(tmp_path, "--resume", "mine", "--dry-run")
+    again = inside(tmp_path, "--resume", "mine", "--dry-run")
     assert again.code == 0 and "1 done already" in again.err
 
 
@@ -185,14 +217,14 @@ def test_stopped_by_a_signal(number: signal.Signals, code: int, tmp_path: Path) 
         (["--config", "none.toml"], ["none.toml", "does not exist"]),
     ],
 )
-def test_what_a_person_gets_wrong(arguments: list[str], words: list[str], tmp_path: Path) -> None:
-    outcome = sweep(tmp_path, *arguments)
+def test_what_a_person_gets_wrong(arguments: list[str], words: list[str], tmp_path: Path, inside: Callable[..., Outcome]) -> None:
+    outcome = inside(tmp_path, *arguments)
     assert outcome.code == 2 and outcome.out == "" and all(word in outcome.err for word in words), outcome.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_dry_run(tmp_path: Path) -> None:
-    shown = sweep(tmp_path, *SMALL, "--algorithm", "a2po", "--algorithm", "mappo", "--seeds", "0-2", "--steps", "1000", "--dry-run")
+def test_dry_run(tmp_path: Path, inside: Callable[..., Outcome]) -> None:
+    shown = inside(tmp_path, *SMALL, "--algorithm", "a2po", "--algorithm", "mappo", "--seeds", "0-2", "--steps", "1000", "--dry-run")
     assert shown.code == 0 and len(shown.out.splitlines()) == 6 and "climbing-mappo-s2" in shown.out
     assert "2 cells x 3 seeds = 6 runs; 6,000 steps to train" in shown.err
     assert list(tmp_path.iterdir()) == []
