@@ -130,7 +130,7 @@ def _plot(runs: list[Path], output: Path, say: Callable[[str], None]) -> Path | 
         return None
     try:
         require("the plot", matplotlib="report")
-        path: Path = importlib.import_module(CURVES).plot_runs(runs, output)
+        path: Path = importlib.import_module(CURVES).plot_runs(runs, output, say=say)
     except (UserError, OSError) as error:
         say(f"no plot: {error}")
         return None

@@ -37,13 +37,16 @@ def notes(results: dict[str, Any]) -> list[str]:
     ]
     if any(len(row["seeds"]) == 1 for row in rows):
         lines.append("One seed has no interval: it does not show how much seeds differ.")
+    if any((row["return"] or {}).get("interval") and row["return"]["interval"][0] == row["return"]["interval"][1] for row in rows):
+        lines.append("An interval without width: these few seeds came to the same value, which does not show that all seeds would.")
     if results["differences"]:
         lines.append("Differences are paired by seed and not corrected for their number.")
     if any(row["return"] and not row["times_complete"] for row in rows):
         lines.append("≥: a run was killed in between, and the time since its checkpoint is not counted.")
     lines += [f"Missing: {row['cell']}-s{seed}: {reason}" for row in rows for seed, reason in row["missing"].items()]
-    if len(commits := {run["commit"] for row in rows for run in row["runs"].values()}) > 1:
-        lines.append(f"The runs were made by {len(commits)} versions of the code: {', '.join(sorted(map(str, commits)))}.")
+    commits = sorted({str(run["commit"])[:12] for row in rows for run in row["runs"].values()})
+    if len(commits) > 1:
+        lines.append(f"The runs were made by {len(commits)} versions of the code: {', '.join(commits)}.")
     return lines
 
 

@@ -80,6 +80,15 @@ def test_lower_bounds_and_mixed_versions_are_said(make):
     assert any(line.startswith("≥") for line in notes(results)) and any("2 versions" in line for line in notes(results))
 
 
+def test_equal_seeds_are_no_certainty(make, monkeypatch):
+    monkeypatch.setitem(MEANS, "mappo", {0: 7.0, 1: 7.0, 2: 7.0})
+    results = make()
+    assert results["cells"][1]["return"]["interval"] == [7.0, 7.0]
+    assert any("without width" in line for line in notes(results))
+    del results["cells"][1]
+    assert not any("without width" in line for line in notes(results))
+
+
 def test_several_tasks_are_a_column_and_bars_do_not_break_markdown(make):
     results = make(tasks=("matrix/climbing", "own/9|8"))
     text = markdown(results)
