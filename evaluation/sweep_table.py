@@ -44,7 +44,7 @@ def notes(results: dict[str, Any]) -> list[str]:
     if any(row["return"] and not row["times_complete"] for row in rows):
         lines.append("≥: a run was killed in between, and the time since its checkpoint is not counted.")
     lines += [f"Missing: {row['cell']}-s{seed}: {reason}" for row in rows for seed, reason in row["missing"].items()]
-    commits = sorted({str(run["commit"])[:12] for row in rows for run in row["runs"].values()})
+    commits = sorted({f"{str(run['commit'])[:12]}{str(run['commit'])[40:]}" for row in rows for run in row["runs"].values()})
     if len(commits) > 1:
         lines.append(f"The runs were made by {len(commits)} versions of the code: {', '.join(commits)}.")
     return lines
