@@ -12,6 +12,8 @@ _PUBLIC = {
     "evaluate": "a2po.evaluation.evaluate",
     "play": "a2po.evaluation.play",
     "plot_runs": "a2po.evaluation.curves",
+    "sweep": "a2po.evaluation.sweep",
+    "SweepPlan": "a2po.sweeps.plan",
     "TrainConfig": "a2po.config",
     "resolve": "a2po.config",
     "UserError": "a2po.errors",

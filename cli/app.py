@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import a2po
-from a2po.cli import evaluate, export, inspect, play, plot, runs, tasks, train
+from a2po.cli import evaluate, export, inspect, play, plot, runs, sweep, sweep_run, tasks, train
 from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
 
 app = typer.Typer(
@@ -29,6 +29,8 @@ app.command("play")(play.play)
 app.command("plot")(plot.plot)
 app.command("inspect")(inspect.inspect)
 app.command("runs")(runs.runs)
+app.command("sweep")(sweep.sweep)
+app.command("sweep-run", hidden=True)(sweep_run.sweep_run)
 app.command("tasks")(tasks.tasks)
 
 

@@ -120,6 +120,26 @@ def show_groups(groups: list[dict[str, Any]], path: str) -> None:
     _pairs(console, [("band", ", ".join(dict.fromkeys(group["band"] for group in groups if group["band"])) or "none"), ("written", path)])
 
 
+def show_sweep(results: dict[str, Any], written: list[str]) -> None:
+    """The tables of a sweep and what their numbers mean."""
+    from a2po.evaluation.sweep_table import notes, tables
+
+    console = Console(emoji=False)
+    for content in tables(results):
+        console.print(content.title, style="bold", highlight=False, markup=False)
+        table = Table(box=None, pad_edge=False)
+        for column, heading in enumerate(content.headings):
+            right = column >= content.numbers_from
+            table.add_column(escape(heading), justify="right" if right else "left", overflow="fold", no_wrap=right)
+        for row in content.rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+        console.print()
+    for line in notes(results):
+        console.print(line, highlight=False, markup=False)
+    console.print(f"Written: {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
+
+
 def number(value: Any) -> str:
     """A number with as many digits as a reader needs, or a dash."""
     if not _is_number(value):
