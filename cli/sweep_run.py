@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,8 +59,6 @@ def _train(config: TrainConfig, run: Path) -> int | None:
     from a2po.training.loop import train
 
     resume = (run / "config.toml").is_file()
-    if not resume and run.exists():
-        shutil.rmtree(run)  # a process killed while it made the folder leaves it without a configuration: nothing was trained
     before = next((int(name.removeprefix("step_")) for name in Checkpoints(run / "checkpoints").names()), 0)
     wall, cpu = time.perf_counter(), time.process_time()
     result = train(config, name=run.name, resume=resume, runs=run.parent)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,8 @@ from a2po.sweeps.plan import PlannedRun, SweepPlan, planned_runs
 from a2po.sweeps.schedule import Schedule
 from a2po.sweeps.states import RunState, count
 from a2po.sweeps.view import SweepView, TerminalSweepView
+from a2po.training.lock import RunLock
 
-CURVES = "a2po.evaluation.curves"
 TABLE, RESULTS, PLOT = "table.md", "results.json", "curves.png"
 
 
@@ -87,10 +85,19 @@ class Sweep:
         """Run what is not done yet, then write ``results.json``, ``table.md`` and the plot.
 
         Raises:
-            UserError: the folder cannot be made.
+            UserError: the folder cannot be made, or another process runs this sweep.
         """
         view, folder = view or TerminalSweepView(), self.folder
-        folder.make(self.plan)
+        lock = RunLock(folder.path, view.say, "sweep")
+        lock.take()
+        try:
+            folder.make(self.plan)
+            return self._run(view)
+        finally:
+            lock.release()
+
+    def _run(self, view: SweepView) -> SweepResult:
+        folder = self.folder
 
         def start(run: PlannedRun) -> Child:
             return Child(folder.path, run.name, folder.log(run.name), self.threads)

@@ -12,6 +12,7 @@ from a2po.errors import RunError, did_you_mean
 from a2po.files import replace_text
 from a2po.sweeps.parse import validate_plan
 from a2po.sweeps.plan import SweepPlan, cells, differences, run_config
+from a2po.training.lock import LOCK
 
 SWEEPS = Path("sweeps")
 PLAN, OUTCOME = "sweep.toml", "outcome.json"
@@ -57,7 +58,7 @@ class SweepFolder:
                     f"'{self.path}' was made for another plan: {'; '.join(found)}. Take back the changes, or choose another --name "
                     "(seeds and steps can be added)"
                 )
-        elif self.path.exists() and any(self.path.iterdir()):
+        elif self.path.exists() and any(entry.name != LOCK for entry in self.path.iterdir()):
             raise RunError(f"the folder '{self.path}' exists already and is no sweep: choose another --name")
 
     def make(self, plan: SweepPlan) -> None:
