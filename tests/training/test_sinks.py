@@ -239,7 +239,7 @@ class Broken:
 
 
 @pytest.mark.resilience
-@pytest.mark.parametrize(("where", "log"), [("start", 1), ("write", 4), ("close", 14)])
+@pytest.mark.parametrize(("where", "log"), [("start", 1), ("write", 4), ("close", 13)])
 def test_a_failing_sink_is_switched_off(where: str, log: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One message; the other sinks and metrics.jsonl get everything."""
     Broken.where, Broken.log = where, ()
