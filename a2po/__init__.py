@@ -11,6 +11,8 @@ _PUBLIC = {
     "export": "a2po.exporters.export",
     "evaluate": "a2po.evaluation.evaluate",
     "TrainConfig": "a2po.config",
+    "TrainResult": "a2po.training.loop",
+    "Progress": "a2po.training.progress",
     "resolve": "a2po.config",
     "UserError": "a2po.errors",
 }

@@ -21,6 +21,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of everything.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     name: Annotated[str | None, typer.Option(help="The run's folder name under --runs.")] = None,
+    init_from: Annotated[
+        str | None, typer.Option(metavar="RUN|BUNDLE", help="Begin with trained weights: a run, RUN:best, RUN:STEP or a bundle.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run --name, or the newest one.")] = False,
     runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -34,7 +37,7 @@ def train(
     from a2po.training.loop import train as run_training
 
     settings = [*(setting or []), *([f"run.total_steps={steps}"] if steps is not None else [])]
-    values = {"task": task, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device}
+    values = {"task": task, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device, "init_from": init_from}
     if resume:
         folder = runs / name if name else run_folders.newest_run(runs)
         chosen = configuration.override(run_folders.open_run(folder), file=config, settings=settings, values=values)

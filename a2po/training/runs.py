@@ -43,8 +43,8 @@ def default_name(config: TrainConfig) -> str:
     return f"{task}-{config.algorithm}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def create_run(folder: Path, config: TrainConfig) -> None:
-    """Make a new run folder with its resolved configuration and provenance.
+def create_run(folder: Path, config: TrainConfig, origin: dict[str, Any] | None = None) -> None:
+    """Make a new run folder with its resolved configuration, its provenance and the origin of its first weights.
 
     Raises:
         RunError: it exists already, or cannot be made.
@@ -52,7 +52,7 @@ def create_run(folder: Path, config: TrainConfig) -> None:
     try:
         (folder / "checkpoints").mkdir(parents=True)
         write_config(folder, config)
-        write_json(folder / PROVENANCE, provenance())
+        write_provenance(folder, origin)
     except FileExistsError:
         raise RunError(already_there(folder)) from None
     except OSError as error:
@@ -62,6 +62,11 @@ def create_run(folder: Path, config: TrainConfig) -> None:
 def write_config(folder: Path, config: TrainConfig) -> None:
     """Write the resolved configuration into a run."""
     replace_text(folder / "config.toml", to_toml(config))
+
+
+def write_provenance(folder: Path, origin: dict[str, Any] | None) -> None:
+    """Write what a run is made with, and where its first weights come from if they are not random."""
+    write_json(folder / PROVENANCE, {**provenance(), **({"init_from": origin} if origin else {})})
 
 
 def already_there(folder: Path) -> str:

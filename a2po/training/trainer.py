@@ -61,6 +61,8 @@ class Trainer:
         self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
         self.evaluation: float | None = None
         self.best: float | None = None
+        self.rows: dict[str, dict[str, Any]] = {}
+        """The newest row of metrics.jsonl of each kind."""
         self._started = False
         self._saved_step: int | None = None
         self._faults: deque[bool] = deque(maxlen=2 * MANY_EPISODES)
@@ -143,6 +145,7 @@ class Trainer:
             self.say(f"{self.invalid_episodes:,} episodes ended in a simulator fault so far; they are left out of training")
 
     def _write_metrics(self, row: dict[str, Any]) -> None:
+        self.rows[row["kind"]] = row
         try:
             self.metrics.write(row)
         except OSError as error:
@@ -161,6 +164,10 @@ class Trainer:
         if best or self.step // run.checkpoint_every > before // run.checkpoint_every:
             saved = self.save(best=best)
             self.best = self.best if saved else best_before
+
+    def keep_start(self) -> None:
+        """Evaluate and save what a warm start begins with: the run no longer needs its source, and ``best`` is never worse than that."""
+        self._evaluate_and_save(-1)
 
     def save(self, *, best: bool = False) -> bool:
         """Write a checkpoint of the current step. A disk that fails is reported and training goes on with the last whole one.
@@ -203,8 +210,8 @@ class Trainer:
         self.say(f"resumed from {name}")
 
     def forget_metrics(self) -> None:
-        """Leave out the rows after the current step: it is played again."""
-        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=self.step)
+        """Leave out the rows after the newest checkpoint: what follows is played again."""
+        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=-1 if self._saved_step is None else self._saved_step)
 
     def close(self) -> None:
         """Free the environments."""
