@@ -144,6 +144,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def serialised_size(state: dict[str, Any]) -> int:
+    """The bytes that a checkpoint of this state takes, but for the few of its manifest. Nothing is written."""
+    tensors: dict[str, Tensor] = {}
+    tree = _split(state, "", tensors)
+    return len(save(tensors)) + len(json.dumps(tree, indent=2, ensure_ascii=False).encode())
+
+
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Replace tensors and arrays by references into ``tensors``; everything else must be plain JSON."""
     if isinstance(value, dict):
