@@ -143,10 +143,21 @@ def plan(
         counts, now = count(config, start or 0), memory_of_process()[0]
         measured = probe(trainer, config, probe_s)
         memory, disk = _memory(trainer, now, measured), _disk(counts, config.run.evaluation_episodes, measured, folder)
-        team = trainer.team
-        sizes = team.spec.num_agents, team.num_critics, team.actors.values.shape[1], team.critics.values.shape[1]
-        parts = counts, _time(counts, measured), memory, disk, [*_warnings(trainer, measured, disk, probe_s), *notices]
-        return Plan(str(folder), config.task, config.algorithm, trainer.device.type, *sizes, *parts)
+        return Plan(
+            run=str(folder),
+            task=config.task,
+            algorithm=config.algorithm,
+            device=trainer.device.type,
+            num_agents=trainer.team.spec.num_agents,
+            num_critics=trainer.team.num_critics,
+            actor_parameters=trainer.team.actors.values.shape[1],
+            critic_parameters=trainer.team.critics.values.shape[1],
+            counts=counts,
+            time=_time(counts, measured),
+            memory=memory,
+            disk=disk,
+            notices=[*_warnings(trainer, measured, disk, probe_s), *notices],
+        )
     finally:
         trainer.close()
         torch.set_num_threads(threads)
