@@ -33,6 +33,7 @@ def show_bundle(bundle: Bundle, *, brief: bool = False) -> None:
         ("parity", _parity_words(parity)),
         ("evaluation", _evaluation_words(_dict(manifest.get("evaluation")))),
         ("trained", _training_words(training)),
+        *_origin_row(training.get("provenance")),
         ("size", f"{sum(sizes) / 1000:,.0f} kB in {len(sizes)} files, every hash checked"),
     ]
     if not brief:
@@ -52,6 +53,7 @@ def show_run(facts: dict[str, Any]) -> None:
         ("checkpoints", f"{', '.join(facts['checkpoints']) or 'none'} (best: {facts['best'] or 'none'})"),
         ("bundle", bundle),
         ("results", ", ".join(facts["results"]) or "none"),
+        *_origin_row(facts["provenance"]),
     ]
     _pairs(console, [*rows, *_provenance_rows({"run": facts["provenance"]})])
 
@@ -157,6 +159,14 @@ def _training_words(training: dict[str, Any]) -> str:
         return "unknown"
     what = f"{training.get('algorithm')}, {_count(training.get('step'))} steps, seed {training.get('seed')}"
     return f"{what}, run {training.get('run')}, {training.get('checkpoint')}"
+
+
+def _origin_row(provenance: Any) -> list[tuple[str, str]]:
+    """Where the first weights came from, if not from chance."""
+    origin = _dict(_dict(provenance).get("init_from"))
+    if not origin:
+        return []
+    return [("began with", f"the {origin.get('kind')} {origin.get('name')} of {origin.get('task')}, {_count(origin.get('step'))} steps")]
 
 
 def _provenance_rows(parts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -12,9 +12,8 @@ from a2po.training.plan import Plan
 def show_plan(plan: Plan) -> None:
     """Counts, time, memory and disk of a run, and what a person should know."""
     console = Console(emoji=False)
-    console.print(
-        f"[bold]{escape(plan.run)}[/bold]: {plan.algorithm} on {escape(plan.task)}, {plan.device}. Nothing is trained, nothing is written."
-    )
+    console.print(f"[bold]{escape(plan.run)}[/bold]: {escape(plan.algorithm)} on {escape(plan.task)}, {plan.device}")
+    console.print("A plan: nothing is trained, nothing is written.")
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

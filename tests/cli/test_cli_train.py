@@ -205,6 +205,8 @@ def test_fine_tuning(a2po: Run, tmp_path: Path) -> None:
     done = a2po("train", *SMALL, "--name", "new", "--init-from", "old:best", "--seed", "4")
     assert done.code == 0 and "begins with the weights of the run 'runs/old' at step" in done.err
     assert open_run(tmp_path / "runs" / "new").init_from == "old:best"
+    assert "began with" in a2po("inspect", "runs/new").out and "the run old of matrix/uneven" in a2po("inspect", "runs/new").out
+    assert "began with" not in a2po("inspect", "runs/old").out
     other = a2po("train", *SMALL, "--name", "other", "--init-from", "old", "--set", "network.hidden_sizes=[4]")
     assert other.code == 2 and "--set network.hidden_sizes=[8]" in other.err and not (tmp_path / "runs" / "other").exists()
 

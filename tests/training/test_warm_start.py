@@ -64,6 +64,7 @@ def fresh_team(config: TrainConfig) -> TeamPolicy:
 
 def warm_team(text: Path | str, config: TrainConfig) -> tuple[TeamPolicy, dict[str, Any], str]:
     team = fresh_team(config)
+    team.actors.values.fill_(7.0)  # whatever is there gives way, padding too
     warm = start_from(team, str(text), Path("no runs"), pytest.fail)
     return team, warm.origin, warm.message
 
