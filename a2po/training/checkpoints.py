@@ -22,7 +22,7 @@ from torch import Tensor
 from a2po.errors import CheckpointError
 from a2po.files import complete_folder, replace_text, sha256, write_json
 
-FORMAT = 1
+FORMAT = 2
 TENSORS, TREE = "tensors.safetensors", "state.json"
 Say = Callable[[str], None]
 

@@ -51,7 +51,15 @@ class Trainer:
         update_rule = rule(config.algorithm)
         self.env = make_env(config, config.env.num_envs, stream_seed(config.seed, "environment"), device=device)
         self.team = TeamPolicy(self.env.spec, config.network, seed=config.seed, device=device)
-        self.buffer = RolloutBuffer(self.env.spec, config.update.rollout_length, config.env.num_envs, device)
+        copies = config.env.num_envs
+        self.buffer = RolloutBuffer(
+            self.env.spec,
+            config.update.rollout_length,
+            copies,
+            device,
+            memories=(self.team.initial_state(copies), self.team.initial_memory(copies)),
+            chunk_length=config.update.chunk_length if self.team.recurrent else 1,
+        )
         self.sampler = Sampler(self.env, self.team, self.buffer, generator(config.seed, "sampling", device=device))
         self.learner = PolicyLearner(self.team, update_rule, config.update, seed=config.seed)
         self.greedy = GreedyEvaluator(config, self.team)
@@ -90,11 +98,10 @@ class Trainer:
             self.sampler.start()
             self._started = True
         begin = time.perf_counter()
-        recurrent_state = self.sampler.recurrent_state
         self.sampler.collect()
         sampled = time.perf_counter()
         with torch_threads(self.config.update.num_threads):
-            batch = prepare(self.team, self.buffer, recurrent_state)
+            batch = prepare(self.team, self.buffer)
             report = self.learner.update(batch, learning_rate_scale=self._learning_rate_scale())
         self.team.update_statistics(self.buffer.obs[:-1], self.buffer.state[:-1], self.buffer.alive[:-1], self.buffer.valid())
         self.sampler.advance()

@@ -192,7 +192,7 @@ def test_a_manifest_must_vouch_for_every_file(folder: Checkpoints) -> None:
 def test_a_newer_format_is_named(folder: Checkpoints) -> None:
     path = folder.folder / checkpoint_name(300) / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(CheckpointError, match=r"99.*reads 1"):
+    with pytest.raises(CheckpointError, match=r"99.*reads"):
         read_checkpoint(path.parent)
 
 

@@ -70,7 +70,7 @@ class MatrixGame:
             raise ActionError(
                 f"{self.spec.task}: action {int(actions[copy, agent])} of '{self.spec.agents[agent]}' in copy {copy} is not legal"
             )
-        reward = self._payoff[actions[:, 0], actions[:, 1]]
+        reward = self._pay(actions)
         self._tracker.add(reward.cpu().numpy().astype(np.float64))
         self._tracker.sums[0] += (reward == self._payoff.max()).cpu().numpy()
         ended = self._tracker.length >= self._length
@@ -103,6 +103,10 @@ class MatrixGame:
 
     def close(self) -> None:
         """Nothing to free."""
+
+    def _pay(self, actions: torch.Tensor) -> torch.Tensor:
+        """[B] what the team gets for its actions [B, 2]."""
+        return self._payoff[actions[:, 0], actions[:, 1]]
 
     def _begin(self, copies: np.ndarray, seeds: Sequence[int] | np.ndarray | None) -> None:
         for copy, seed in zip(copies, self._tracker.start(copies, seeds), strict=True):
