@@ -156,7 +156,9 @@ class _Sequence(torch.autograd.Function):
         # [T, n, M, H], to which is added what later steps carry back; a copy, because the gradient given is not ours to change
         state_gradient = torch.empty_like(previous).copy_(gradients[0].transpose(0, 1))
         transposed = weight.transpose(1, 2)
-        steps = zip(*(part.unbind() for part in (factors, update, keep, own_gradient, own_gradient.flatten(-2), state_gradient)), strict=True)
+        steps = zip(
+            *(part.unbind() for part in (factors, update, keep, own_gradient, own_gradient.flatten(-2), state_gradient)), strict=True
+        )
         for t, (factor, stays, kept, own, product, gradient) in reversed(list(enumerate(steps))):
             gradient.add_(carried)
             torch.mul(factor, gradient.unsqueeze(-2), out=own)

@@ -206,9 +206,10 @@ def _time(counts: Counts, measured: Measured) -> Time:
 def _memory(trainer: Trainer, now: int, measured: Measured) -> Memory:
     buffer, team = trainer.buffer, trainer.team
     tensors = [value for value in vars(buffer).values() if isinstance(value, Tensor)]
-    laid_out = [buffer.obs, buffer.samples, buffer.log_probs, *([] if buffer.action_mask is None else [buffer.action_mask])]
+    laid_out = [buffer.obs, buffer.samples, *([] if buffer.action_mask is None else [buffer.action_mask])]
     samples = buffer.length * buffer.num_envs
-    figures = 4 * samples * (10 * team.spec.num_agents + 2 * sum(team.network.hidden_sizes))  # values, advantages, masks; activations
+    widths = sum(team.network.hidden_sizes) + sum(team.network.head_sizes) + 4 * sum(team.actor_shape.state_shape)
+    figures = 4 * samples * (10 * team.spec.num_agents + 2 * widths)  # values, advantages, masks; activations
     networks = sum(_stack_bytes(stack) for stack in (team.actors, team.critics))
     in_flight = 2 * measured.checkpoint_bytes  # a copy of the tensors, and the file
     return Memory(now, _bytes(tensors), _bytes(laid_out) + figures, networks, in_flight, measured.peak_bytes, measured.device_peak_bytes)

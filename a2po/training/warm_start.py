@@ -23,7 +23,7 @@ from a2po.training.checkpoints import TENSORS
 from a2po.training.fit import Description, describe_bundle, describe_task, differences
 from a2po.training.runs import TrainedPolicy, list_runs, open_policy
 
-SHAPING = ("hidden_sizes", "activation", "layer_norm", "normalise_observations", "recurrent_layers", "recurrent_size", "head_sizes")
+SHAPING = ("hidden_sizes", "recurrent_layers", "recurrent_size", "head_sizes", "activation", "layer_norm", "normalise_observations")
 """The options of a network that its weights only make sense with."""
 
 
@@ -131,7 +131,8 @@ def _exported(path: Path) -> _Source:
 
 def _network_differences(source: NetworkConfig, own: NetworkConfig) -> list[str]:
     """In words, with what makes them agree."""
-    names = SHAPING if source.recurrent_layers or own.recurrent_layers else SHAPING[:5]
+    recurrent = source.recurrent_layers or own.recurrent_layers
+    names = [name for name in SHAPING if recurrent or name != "recurrent_size"]
     changed = {name: (getattr(source, name), getattr(own, name)) for name in names if getattr(source, name) != getattr(own, name)}
     if not changed:
         return []

@@ -146,9 +146,7 @@ def test_critics_remember_and_value_a_cut_episode_from_before_the_reset(task: st
 @pytest.mark.parametrize("algorithm", ["a2po", "mappo"])
 @pytest.mark.parametrize("num_minibatches", [1, 3])
 @pytest.mark.parametrize("task", TASKS)
-def test_the_first_ratios_are_one(
-    task: str, num_minibatches: int, algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_ratios_are_one(task: str, num_minibatches: int, algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = make_trainer(config_for(task, algorithm, num_minibatches=num_minibatches), tmp_path / "run")
     for _ in range(2):
         trainer.round()

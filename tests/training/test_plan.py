@@ -69,10 +69,12 @@ def test_milestones_and_warm_starts_count() -> None:
     assert (nothing.updates, nothing.evaluations, nothing.checkpoints, nothing.end) == (0, 0, 0, 10**6)
 
 
-@pytest.mark.parametrize("task", ["matrix/uneven", "mamujoco/HalfCheetah-2x3"])
+@pytest.mark.parametrize("task", ["matrix/uneven", "mamujoco/HalfCheetah-2x3", "recurrent"])
 def test_a_plan_writes_nothing_and_its_sizes_are_real(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = [] if task.startswith("matrix") else ["env.options.max_episode_steps=20", "env.num_threads=1"]
+    settings = [] if not task.startswith("mamujoco") else ["env.options.max_episode_steps=20", "env.num_threads=1"]
+    if task == "recurrent":
+        task, settings = "matrix/uneven", ["network.recurrent_layers=1", "network.recurrent_size=8", "update.chunk_length=4"]
     config = override(small(), settings=settings, values={"task": task})
     threads = torch.get_num_threads()
     planned = plan(config, name="run", probe_s=0.2)
