@@ -166,7 +166,8 @@ def _origin_row(provenance: Any) -> list[tuple[str, str]]:
     origin = _dict(_dict(provenance).get("init_from"))
     if not origin:
         return []
-    return [("began with", f"the {origin.get('kind')} {origin.get('name')} of {origin.get('task')}, {_count(origin.get('step'))} steps")]
+    source = f"the run {origin.get('name')}" if origin.get("kind") == "run" else f"a bundle of the run {origin.get('run')}"
+    return [("began with", f"{source}: {origin.get('task')}, {_count(origin.get('step'))} steps")]
 
 
 def _provenance_rows(parts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ def _counts(plan: Plan) -> list[tuple[str, str]]:
     return [
         ("steps", f"{begin}{counts.end:,} in {counts.updates:,} updates of {counts.samples_per_update:,} samples"),
         ("gradient steps", f"{counts.gradient_steps_per_agent:,} per agent"),
-        ("evaluations", f"{counts.evaluations:,} greedy ones"),
+        ("evaluations", f"{counts.evaluations:,}, greedy"),
         ("checkpoints", f"{counts.checkpoints:,}, and one for every evaluation that is the best so far"),
         (
             "parameters",

@@ -192,7 +192,7 @@ def test_progress_goes_to_stderr_and_json_alone_to_stdout(a2po: Run) -> None:
 def test_a_plan_is_printed_and_nothing_is_there(a2po: Run, tmp_path: Path) -> None:
     shown = a2po("train", *SMALL, "--plan", "--probe-seconds", "0.2")
     assert shown.code == 0 and shown.err == ""
-    for words in ("128 in 2 updates of 64 samples", "8 per agent", "1 greedy", "time ", "memory ", "disk ", "free"):
+    for words in ("128 in 2 updates of 64 samples", "8 per agent", "1, greedy", "time ", "memory ", "disk ", "free"):
         assert words in shown.out, shown.out
     found = json.loads(a2po("train", *SMALL, "--plan", "--probe-seconds", "0", "--json").out)
     assert found["counts"]["updates"] == 2 and found["task"] == "matrix/uneven" and found["notices"]
@@ -205,7 +205,7 @@ def test_fine_tuning(a2po: Run, tmp_path: Path) -> None:
     done = a2po("train", *SMALL, "--name", "new", "--init-from", "old:best", "--seed", "4")
     assert done.code == 0 and "begins with the weights of the run 'runs/old' at step" in done.err
     assert open_run(tmp_path / "runs" / "new").init_from == "old:best"
-    assert "began with" in a2po("inspect", "runs/new").out and "the run old of matrix/uneven" in a2po("inspect", "runs/new").out
+    assert "began with" in a2po("inspect", "runs/new").out and "the run old: matrix/uneven" in a2po("inspect", "runs/new").out
     assert "began with" not in a2po("inspect", "runs/old").out
     other = a2po("train", *SMALL, "--name", "other", "--init-from", "old", "--set", "network.hidden_sizes=[4]")
     assert other.code == 2 and "--set network.hidden_sizes=[8]" in other.err and not (tmp_path / "runs" / "other").exists()
