@@ -12,7 +12,7 @@ _PUBLIC = {
     "evaluate": "a2po.evaluation.evaluate",
     "TrainConfig": "a2po.config",
     "TrainResult": "a2po.training.loop",
-    "Progress": "a2po.training.progress",
+    "TrainProgress": "a2po.training.callback",
     "resolve": "a2po.config",
     "UserError": "a2po.errors",
 }

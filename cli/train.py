@@ -31,6 +31,7 @@ def train(
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost in time, memory and disk; train and write nothing.")] = False,
     probe_seconds: Annotated[float, typer.Option(min=0.0, help="How long --plan measures real rounds.")] = 5.0,
     runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
+    plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the dashboard.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Train a team: sample, update, evaluate greedily now and then, save. Ctrl-C saves and leaves."""
@@ -40,6 +41,7 @@ def train(
     require("training", torch="train", gymnasium="train")
     from a2po.training import runs as run_folders
     from a2po.training.loop import train as run_training
+    from a2po.training.view import TerminalView
 
     settings = [*(setting or []), *([f"run.total_steps={steps}"] if steps is not None else [])]
     values = {"task": task, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device, "init_from": init_from}
@@ -52,7 +54,7 @@ def train(
     if plan:
         _plan(chosen, name, resume, runs, probe_seconds, as_json)
         return
-    result = run_training(chosen, name=name, resume=resume, runs=runs)
+    result = run_training(chosen, name=name, resume=resume, runs=runs, view=TerminalView(plain=plain))
     if as_json:
         print(json.dumps({**asdict(result), "run": str(result.run)}))
     else:

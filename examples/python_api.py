@@ -31,7 +31,7 @@ def main() -> None:
     curve: list[float] = []
     greedy: list[float | None] = []
 
-    def watch(progress: a2po.Progress) -> bool:
+    def watch(progress: a2po.TrainProgress) -> bool:
         """Remember the curve, print every evaluation, and stop when greedy play was optimal three times running."""
         curve.append(progress.return_mean or 0.0)
         if progress.evaluated:

@@ -56,7 +56,7 @@ class Batch:
 
     @property
     def chunk_length(self) -> int:
-        """c."""
+        """The steps of a chunk, c."""
         return self.num_samples // self.num_chunks
 
     def agent_major(self, values: Tensor) -> Tensor:

@@ -91,8 +91,11 @@ def unroll(inputs: Tensor, state: Tensor, keep: Tensor, parameters: Parameters, 
     """
     hidden, length = inputs, keep.shape[0]
     for layer in range(shape.num_layers):
-        gates = _input_gates(hidden, parameters, shape, layer).unflatten(1, (length, -1))
-        outputs = _Sequence.apply(gates, state[:, :, layer], keep.unsqueeze(-1), *_state_parameters(parameters, layer))
+        gates = _input_gates(hidden, parameters, shape, layer)
+        gates = gates.view(gates.shape[0], length, -1, gates.shape[-1])
+        outputs = _Sequence.apply(  # type: ignore[no-untyped-call]
+            gates, state[:, :, layer], keep.unsqueeze(-1), *_state_parameters(parameters, layer)
+        )
         hidden = outputs.flatten(1, 2)
     return hidden
 
@@ -122,20 +125,17 @@ class _Sequence(torch.autograd.Function):
         reset_update = gates.new_empty(length, networks, rows, 2 * size)
         previous, candidate, outputs = (gates.new_empty(length, networks, rows, size) for _ in range(3))
         previous[0] = state
-        steps = zip(
-            *(part.unbind(1) for part in gates.split([2 * size, size], dim=-1)),
-            *(part.unbind() for part in own.split([2 * size, size], dim=-1)),
-            *(part.unbind() for part in (own, reset_update, *reset_update.split(size, dim=-1), candidate, previous, outputs)),
-            strict=True,
-        )
-        following = [*zip(keep[1:].unbind(), previous[1:].unbind(), strict=True), None]
-        for (gate, gate_n, own_gate, own_n, product, both, reset, update, new, old, output), after in zip(steps, following, strict=True):
-            product.baddbmm_(old, weight)
-            torch.add(gate, own_gate, out=both).sigmoid_()
-            torch.addcmul(gate_n, reset, own_n, out=new).tanh_()
-            torch.lerp(new, old, update, out=output)
-            if after is not None:
-                torch.mul(output, after[0], out=after[1])
+        gate, gate_n = (part.unbind(1) for part in torch.split(gates, [2 * size, size], dim=-1))
+        own_gate, own_n = (part.unbind() for part in torch.split(own, [2 * size, size], dim=-1))
+        reset, update = (part.unbind() for part in torch.split(reset_update, size, dim=-1))
+        product, both, old, new, output, kept = (part.unbind() for part in (own, reset_update, previous, candidate, outputs, keep))
+        for t in range(length):
+            if t > 0:
+                torch.mul(output[t - 1], kept[t], out=old[t])
+            product[t].baddbmm_(old[t], weight)
+            torch.add(gate[t], own_gate[t], out=both[t]).sigmoid_()
+            torch.addcmul(gate_n[t], reset[t], own_n[t], out=new[t]).tanh_()
+            torch.lerp(new[t], old[t], update[t], out=output[t])
         ctx.save_for_backward(previous, reset_update, candidate, own[..., 2 * size :], keep, weight)
         return outputs.transpose(0, 1)
 
@@ -145,7 +145,7 @@ class _Sequence(torch.autograd.Function):
         """Gradients of gates, state, weight and bias, from those of the outputs [n, T, M, H]."""
         previous, reset_update, candidate, own_candidate, keep, weight = ctx.saved_tensors
         (length, networks, rows, size), size_all = previous.shape, weight.shape[-1]
-        reset, update = reset_update.split(size, dim=-1)
+        reset, update = torch.split(reset_update, size, dim=-1)
         # ∂h/∂(what r, z and n are the functions of), for every step at once
         factors = previous.new_empty(length, networks, rows, 3, size)
         through_candidate = (1.0 - update) * (1.0 - candidate.square())
@@ -156,15 +156,14 @@ class _Sequence(torch.autograd.Function):
         # [T, n, M, H], to which is added what later steps carry back; a copy, because the gradient given is not ours to change
         state_gradient = torch.empty_like(previous).copy_(gradients[0].transpose(0, 1))
         transposed = weight.transpose(1, 2)
-        steps = zip(
-            *(part.unbind() for part in (factors, update, keep, own_gradient, own_gradient.flatten(-2), state_gradient)), strict=True
-        )
-        for t, (factor, stays, kept, own, product, gradient) in reversed(list(enumerate(steps))):
-            gradient.add_(carried)
-            torch.mul(factor, gradient.unsqueeze(-2), out=own)
-            torch.mul(gradient, stays, out=carried).baddbmm_(product, transposed)
+        factor, stays, kept, gradient = (part.unbind() for part in (factors, update, keep, state_gradient))
+        own, product = own_gradient.unbind(), own_gradient.flatten(-2).unbind()
+        for t in reversed(range(length)):
+            gradient[t].add_(carried)
+            torch.mul(factor[t], gradient[t].unsqueeze(-2), out=own[t])
+            torch.mul(gradient[t], stays[t], out=carried).baddbmm_(product[t], transposed)
             if t > 0:
-                carried.mul_(kept)
+                carried.mul_(kept[t])
         whole = own_gradient.flatten(-2).transpose(0, 1).reshape(networks, -1, size_all)  # [n, T·M, 3H]
         states = previous.transpose(0, 1).reshape(networks, -1, size)
         weight_gradient, bias_gradient = states.transpose(1, 2) @ whole, whole.sum(1)

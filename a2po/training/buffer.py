@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
 from a2po.envs.protocol import Observations, Step, TaskSpec
 from a2po.errors import WorkFailed
-from a2po.networks.team_policy import TeamActions
+from a2po.networks.team_policy import TeamActions, TeamPolicy
 
 
 class RolloutBuffer:
@@ -57,6 +59,12 @@ class RolloutBuffer:
         self.actor_memory, self.critic_memory = (
             memory.expand(length // chunk_length + 1, *memory.shape).clone() for memory in memories or (nothing, nothing)
         )  # [T / c + 1, N or C, B, L, H]
+
+    @classmethod
+    def for_team(cls, team: TeamPolicy, length: int, num_envs: int, chunk_length: int) -> Self:
+        """A buffer for what ``team`` plays: on its device, with room for what its networks remember."""
+        memories = team.initial_state(num_envs), team.initial_memory(num_envs)
+        return cls(team.spec, length, num_envs, team.device, memories=memories, chunk_length=chunk_length if team.recurrent else 1)
 
     def _slot(self, t: int) -> Observations:
         mask = None if self.action_mask is None else self.action_mask[t]

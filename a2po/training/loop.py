@@ -10,13 +10,14 @@ import torch
 
 from a2po.config import TrainConfig, resolve
 from a2po.errors import ConfigError, RunError, WorkFailed
+from a2po.training.callback import Callback, TrainProgress, ask
 from a2po.training.interrupt import Interrupt
+from a2po.training.lock import RunLock, busy, holder
 from a2po.training.log import LoggedView
-from a2po.training.progress import Callback, Progress, ask
-from a2po.training.runs import RUNS, already_there, create_run, default_name, newest_run, open_run, write_config, write_provenance
+from a2po.training.runs import RUNS, check_free, clean_run, create_run, default_name, newest_run, open_run, write_config, write_provenance
 from a2po.training.trainer import Trainer
 from a2po.training.view import TerminalView, View
-from a2po.training.warm_start import start_from
+from a2po.training.warm_start import WarmStart, start_from
 
 CHANGEABLE = ("device", "env.num_threads", "run.")
 """What a resumed run may change: how it is run and for how long, not what is learned."""
@@ -57,8 +58,9 @@ def train(
         name: the run's folder in ``runs``; by default made of task, algorithm, seed and time.
         resume: continue from the newest whole checkpoint of ``name`` (by default of the newest run).
         runs: the folder that holds the runs.
-        view: shows progress; by default in the terminal. ``a2po.training.view.SilentView()`` shows nothing.
-        callback: called with a ``Progress`` after every update round, in this thread. If it returns True, training ends
+        view: shows progress; by default a dashboard in a terminal and plain lines elsewhere.
+            ``a2po.training.view.SilentView()`` shows nothing.
+        callback: called with a ``TrainProgress`` after every update round, in this thread. If it returns True, training ends
             after saving. If it raises, the run is saved before the exception goes on: ``resume`` continues it.
 
     Returns: where the run ended and why. SIGINT and SIGTERM end it after saving (``interrupted_by``) rather than raise.
@@ -67,6 +69,7 @@ def train(
         UserError: anything that the caller can mend: a task or run that does not exist, an option that is wrong, weights of
             ``init_from`` that do not fit, a package that is missing.
         WorkFailed: training diverged, most episodes ended in a simulator fault, or the last checkpoint could not be written.
+        KeyboardInterrupt, SystemExit: a second SIGINT or SIGTERM came before what the first one asked for was done.
         TypeError: the callback returned neither True, False nor None.
 
     Example:
@@ -80,16 +83,24 @@ def train(
     view = LoggedView(view, folder / "log.txt")
     trainer = Trainer(config, folder, device, view.say)  # may still refuse the task or its options: nothing is on disk yet
     torch.set_num_threads(1)  # more only while updating, see Trainer
+    lock = RunLock(folder, view.say)
     try:
         with Interrupt() as interrupt:
-            if resume and trainer.checkpoints.names():
+            trainer.interrupted = lambda: interrupt.received is not None
+            begun = resume and bool(trainer.checkpoints.names())
+            warm = None if begun or config.init_from is None else start_from(trainer.team, config.init_from, runs, view.say)
+            lock.take()  # here the folder begins to be
+            clean_run(folder)
+            trainer.checkpoints.clean()
+            if begun:
                 trainer.restore()
                 write_config(folder, config)
             else:
-                _begin(trainer, runs, view, resume)
+                _begin(trainer, view, resume, warm)
             stopped = _run(trainer, view, interrupt, callback)
     finally:
         trainer.close()
+        lock.release()
         torch.set_num_threads(threads)
     return TrainResult(folder, trainer.step, trainer.return_mean, trainer.evaluation, interrupt.received, stopped)
 
@@ -109,23 +120,21 @@ def run_to_train(config: TrainConfig | None, name: str | None, resume: bool, run
     if config is None:
         config = resolve()
     folder = runs / (name or default_name(config))
-    if folder.exists():
-        raise RunError(already_there(folder))
+    if holder(folder) is not None:
+        raise RunError(busy(folder))
+    check_free(folder)
     return config, folder
 
 
-def _begin(trainer: Trainer, runs: Path, view: View, resume: bool) -> None:
+def _begin(trainer: Trainer, view: View, resume: bool, warm: WarmStart | None) -> None:
     """The first steps of a run, or of one that ended before its first checkpoint."""
-    config, folder, warm = trainer.config, trainer.folder, None
-    if config.init_from is not None:
-        warm = start_from(trainer.team, config.init_from, runs, view.say)
-    origin = warm.origin if warm else None
+    folder, origin = trainer.folder, warm.origin if warm else None
     if resume:
         view.say(f"'{folder}' has no checkpoint yet: starting from the beginning")
         write_provenance(folder, origin)
         trainer.forget_metrics()
     else:
-        create_run(folder, config, origin)
+        create_run(folder, trainer.config, origin)
     if warm:
         view.say(warm.message)
         trainer.keep_start()
@@ -135,8 +144,10 @@ def _run(trainer: Trainer, view: View, interrupt: Interrupt, callback: Callback 
     """Rounds until all steps are played, a signal arrives or the callback has enough. Returns: whether the callback ended it."""
     stopped = False
     view.say(trainer.headline())
+    trainer.sinks.start(trainer.step)
     view.start(trainer.step, trainer.config.run.total_steps)
     try:
+        trainer.catch_up()
         while not trainer.done and interrupt.received is None and not stopped:
             view.show(trainer.round())
             stopped = callback is not None and _ask(callback, trainer, view)
@@ -157,7 +168,7 @@ def _run(trainer: Trainer, view: View, interrupt: Interrupt, callback: Callback 
 def _ask(callback: Callback, trainer: Trainer, view: View) -> bool:
     """Whether the callback wants to stop. What was learned survives its mistakes."""
     try:
-        return ask(callback, Progress.of(trainer))
+        return ask(callback, TrainProgress.of(trainer))
     except BaseException:
         if trainer.save():
             view.say(f"the callback failed: saved at step {trainer.step:,}; go on with --name {trainer.folder.name} --resume")

@@ -72,7 +72,8 @@ class Measured:
 class _Sizes(MetricsFile):
     """Weighs rows instead of writing them."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self.bytes = 0
 
     def write(self, row: dict[str, Any]) -> None:
@@ -87,7 +88,7 @@ def probe(trainer: Trainer, config: TrainConfig, seconds: float) -> Measured:
         config: the run's own configuration.
         seconds: how long, without the first round.
     """
-    trainer.metrics = sizes = _Sizes()
+    trainer.metrics = sizes = _Sizes(trainer.metrics.path)
     warm_up_s = time.perf_counter()
     trainer.round()
     begin = time.perf_counter()

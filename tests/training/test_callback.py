@@ -11,10 +11,10 @@ import torch
 
 import a2po
 from a2po.config import TrainConfig, resolve
+from a2po.training.callback import Callback
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.loop import TrainResult
 from a2po.training.metrics import read_metrics
-from a2po.training.progress import Callback
 from a2po.training.runs import open_policy
 from a2po.training.view import SilentView
 
@@ -42,7 +42,7 @@ def saved_step(run: Path) -> int:
 
 
 def test_it_is_told_every_round(tmp_path: Path) -> None:
-    told: list[a2po.Progress] = []
+    told: list[a2po.TrainProgress] = []
     result = play(tmp_path, told.append)
     assert [progress.update for progress in told] == [1, 2, 3, 4, 5, 6] and not result.stopped
     assert [progress.step for progress in told] == [PER_UPDATE * update for update in range(1, 7)]
@@ -72,7 +72,7 @@ def test_true_ends_the_training_after_saving(answer: Any, tmp_path: Path) -> Non
 def test_an_exception_loses_nothing(tmp_path: Path) -> None:
     """The run is saved, the exception arrives as it was, and what is resumed is what would have been."""
 
-    def fail(progress: a2po.Progress) -> None:
+    def fail(progress: a2po.TrainProgress) -> None:
         if progress.update == 3:
             raise KeyError("a slip")
 
@@ -99,4 +99,4 @@ def test_the_public_functions_say_everything() -> None:
         text, names = function.__doc__ or "", function.__kwdefaults__ or {}
         assert all(f"{name}:" in text for name in names), function
         assert "Raises:" in text
-    assert a2po.Progress.__doc__ and a2po.TrainResult.__doc__ and set(a2po.__all__) >= {"Progress", "TrainResult", "train"}
+    assert a2po.TrainProgress.__doc__ and a2po.TrainResult.__doc__ and set(a2po.__all__) >= {"TrainProgress", "TrainResult", "train"}

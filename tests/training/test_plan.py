@@ -42,9 +42,9 @@ def test_the_counts_are_those_of_the_run(evaluate: int, save: int, total: int, t
     config = small(f"run.evaluate_every={evaluate}", f"run.checkpoint_every={save}", f"run.total_steps={total}", "update.num_minibatches=2")
     counts, saved, genuine = count(config), [], Checkpoints.save
 
-    def spy(self: Checkpoints, step: int, state: dict[str, Any], *, best: bool = False) -> Path:
+    def spy(self: Checkpoints, step: int, state: dict[str, Any], **options: Any) -> Path:
         saved.append(step)
-        return genuine(self, step, state, best=best)
+        return genuine(self, step, state, **options)
 
     monkeypatch.setattr(Checkpoints, "save", spy)
     run = play(config, tmp_path, "run")
@@ -121,6 +121,7 @@ def test_a_warm_start_is_planned_from_its_source(tmp_path: Path) -> None:
 )
 def test_it_refuses_what_training_refuses(settings: list[str], name: str, kind: type[UserError], tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "notes.txt").write_text("not a run")
     with pytest.raises(kind):
         plan(override(small(), settings=settings), name=name, runs=tmp_path)
 
