@@ -15,6 +15,8 @@ _PUBLIC = {
     "sweep": "a2po.evaluation.sweep",
     "SweepPlan": "a2po.sweeps.plan",
     "TrainConfig": "a2po.config",
+    "TrainResult": "a2po.training.loop",
+    "TrainProgress": "a2po.training.callback",
     "resolve": "a2po.config",
     "UserError": "a2po.errors",
 }

@@ -33,6 +33,7 @@ def show_bundle(bundle: Bundle, *, brief: bool = False) -> None:
         ("parity", _parity_words(parity)),
         ("evaluation", _evaluation_words(_dict(manifest.get("evaluation")))),
         ("trained", _training_words(training)),
+        *_origin_row(training.get("provenance")),
         ("size", f"{sum(sizes) / 1000:,.0f} kB in {len(sizes)} files, every hash checked"),
     ]
     if not brief:
@@ -52,6 +53,7 @@ def show_run(facts: dict[str, Any]) -> None:
         ("checkpoints", f"{', '.join(facts['checkpoints']) or 'none'} (best: {facts['best'] or 'none'})"),
         ("bundle", bundle),
         ("results", ", ".join(facts["results"]) or "none"),
+        *_origin_row(facts["provenance"]),
     ]
     _pairs(console, [*rows, *_provenance_rows({"run": facts["provenance"]})])
 
@@ -215,6 +217,15 @@ def _training_words(training: dict[str, Any]) -> str:
         return "unknown"
     what = f"{training.get('algorithm')}, {_count(training.get('step'))} steps, seed {training.get('seed')}"
     return f"{what}, run {training.get('run')}, {training.get('checkpoint')}"
+
+
+def _origin_row(provenance: Any) -> list[tuple[str, str]]:
+    """Where the first weights came from, if not from chance."""
+    origin = _dict(_dict(provenance).get("init_from"))
+    if not origin:
+        return []
+    source = f"the run {origin.get('name')}" if origin.get("kind") == "run" else f"a bundle of the run {origin.get('run')}"
+    return [("began with", f"{source}: {origin.get('task')}, {_count(origin.get('step'))} steps")]
 
 
 def _provenance_rows(parts: dict[str, Any]) -> list[tuple[str, str]]:

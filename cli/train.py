@@ -6,9 +6,12 @@ import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from a2po.config import TrainConfig
 
 
 def train(
@@ -21,7 +24,12 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of everything.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     name: Annotated[str | None, typer.Option(help="The run's folder name under --runs.")] = None,
+    init_from: Annotated[
+        str | None, typer.Option(metavar="RUN|BUNDLE", help="Begin with trained weights: a run, RUN:best, RUN:STEP or a bundle.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run --name, or the newest one.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would cost in time, memory and disk; train and write nothing.")] = False,
+    probe_seconds: Annotated[float, typer.Option(min=0.0, help="How long --plan measures real rounds.")] = 5.0,
     runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the dashboard.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -36,13 +44,16 @@ def train(
     from a2po.training.view import TerminalView
 
     settings = [*(setting or []), *([f"run.total_steps={steps}"] if steps is not None else [])]
-    values = {"task": task, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device}
+    values = {"task": task, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device, "init_from": init_from}
     if resume:
         folder = runs / name if name else run_folders.newest_run(runs)
         chosen = configuration.override(run_folders.open_run(folder), file=config, settings=settings, values=values)
         name = folder.name
     else:
         chosen = configuration.resolve(file=config, settings=settings, values=values)
+    if plan:
+        _plan(chosen, name, resume, runs, probe_seconds, as_json)
+        return
     result = run_training(chosen, name=name, resume=resume, runs=runs, view=TerminalView(plain=plain))
     if as_json:
         print(json.dumps({**asdict(result), "run": str(result.run)}))
@@ -51,3 +62,17 @@ def train(
         print(f"{result.run}: {result.step:,} steps, last greedy return {shown}. Next: a2po export {shlex.quote(str(result.run))}")
     if result.interrupted_by is not None:
         raise typer.Exit(128 + result.interrupted_by)
+
+
+def _plan(config: TrainConfig, name: str | None, resume: bool, runs: Path, probe_seconds: float, as_json: bool) -> None:
+    from rich.console import Console
+
+    from a2po.cli.show_plan import show_plan
+    from a2po.training.plan import plan
+
+    with Console(stderr=True).status("measuring some rounds"):
+        planned = plan(config, name=name, resume=resume, runs=runs, probe_s=probe_seconds)
+    if as_json:
+        print(json.dumps(asdict(planned)))
+    else:
+        show_plan(planned)

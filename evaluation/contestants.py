@@ -12,7 +12,6 @@ import numpy as np
 from a2po.envs.play import Act
 from a2po.envs.protocol import VectorEnv
 from a2po.errors import BundleError, CheckpointError, UserError
-from a2po.evaluation.fit import Description, describe_bundle, describe_task
 from a2po.evaluation.locate import find_bundle, is_run, run_of
 from a2po.evaluation.players import BundlePlayer
 from a2po.evaluation.results import Home
@@ -20,6 +19,7 @@ from a2po.runtime.bundle import Bundle, read_bundle
 from a2po.runtime.team import Team
 from a2po.streams import generator
 from a2po.testing import RandomPlayer
+from a2po.training.fit import Description, describe_bundle, describe_task
 from a2po.training.greedy import TeamActor
 from a2po.training.runs import TrainedPolicy, newest_run, open_policy
 

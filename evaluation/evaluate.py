@@ -117,8 +117,8 @@ def _play(
 ) -> dict[str, Any]:
     from a2po.envs.play import copies_for, play
     from a2po.envs.registry import make
-    from a2po.evaluation.fit import check_fits
     from a2po.streams import stream_seed
+    from a2po.training.fit import check_fits
 
     name = task_to_play(contestant, task)
     options = contestant.options if name == contestant.task else {}

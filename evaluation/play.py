@@ -139,7 +139,7 @@ def _play(
 ) -> tuple[Tally, dict[str, Any] | None]:
     from a2po.envs.play import steps as walk
     from a2po.evaluation.camera import Tally, camera
-    from a2po.evaluation.fit import check_fits
+    from a2po.training.fit import check_fits
 
     if contestant.description is not None:
         check_fits(contestant.what, contestant.description, env.spec)

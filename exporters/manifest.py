@@ -63,8 +63,9 @@ def task_entry(policy: TrainedPolicy) -> dict[str, Any]:
 def training_entry(policy: TrainedPolicy) -> dict[str, Any]:
     """The run that the weights come from."""
     config = policy.config.model_dump(mode="json")
-    # A preset may be a path; whoever gets the bundle need not know how the trainer's folders are named.
-    config["preset"] = Path(config["preset"]).name
+    # These may be paths; whoever gets the bundle need not know how the trainer's folders are named.
+    for key in ("preset", "init_from"):
+        config[key] = config[key] and Path(config[key]).name
     return {
         "run": policy.run.resolve().name,
         "checkpoint": policy.checkpoint,

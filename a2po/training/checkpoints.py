@@ -177,6 +177,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def serialised_size(state: dict[str, Any]) -> int:
+    """The bytes that a checkpoint of this state takes, but for the few of its manifest. Nothing is written."""
+    tensors: dict[str, Tensor] = {}
+    tree = split_state(state, "", tensors)
+    return len(save(tensors)) + len(to_json(tree).encode())
+
+
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))

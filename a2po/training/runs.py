@@ -44,8 +44,10 @@ def default_name(config: TrainConfig) -> str:
     return f"{task}-{config.algorithm}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def create_run(folder: Path, config: TrainConfig) -> None:
+def create_run(folder: Path, config: TrainConfig, origin: dict[str, Any] | None = None) -> None:
     """Make a new run folder with its resolved configuration, which comes last and makes it a run, and its provenance.
+
+    ``origin`` says where its first weights come from if they are not random.
 
     Raises:
         RunError: it exists already, or cannot be made.
@@ -53,7 +55,7 @@ def create_run(folder: Path, config: TrainConfig) -> None:
     check_free(folder)
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_json(folder / PROVENANCE, provenance())
+        write_provenance(folder, origin)
         write_config(folder, config)
     except OSError as error:
         raise RunError(f"the run folder '{folder}' cannot be made: {error.strerror or error}") from error
@@ -83,6 +85,11 @@ def clean_run(folder: Path) -> None:
 def write_config(folder: Path, config: TrainConfig) -> None:
     """Write the resolved configuration into a run."""
     replace_text(folder / "config.toml", to_toml(config))
+
+
+def write_provenance(folder: Path, origin: dict[str, Any] | None) -> None:
+    """Write what a run is made with, and where its first weights come from if they are not random."""
+    write_json(folder / PROVENANCE, {**provenance(), **({"init_from": origin} if origin else {})})
 
 
 def open_run(folder: Path) -> TrainConfig:

@@ -71,6 +71,8 @@ class Trainer:
         self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
         self.evaluation: float | None = None
         self.best: float | None = None
+        self.rows: dict[str, dict[str, Any]] = {}
+        """The newest row of metrics.jsonl of each kind."""
         self.interrupted: Callable[[], bool] = lambda: False
         self._evaluation_due = False
         self._save_s = 0.0
@@ -161,6 +163,7 @@ class Trainer:
             self.say(f"{self.invalid_episodes:,} episodes ended in a simulator fault so far; they are left out of training")
 
     def _write_metrics(self, row: dict[str, Any]) -> None:
+        self.rows[row["kind"]] = row
         self.progress.add_rows([row])
         self.sinks.write(row)
         self._try_metrics(lambda: self.metrics.write(row))
@@ -186,6 +189,11 @@ class Trainer:
         if not self._evaluation_due:  # else cut again
             self._saved_step = None  # the checkpoint of this step lacks the evaluation
             self._save_or_forget(best)
+
+    def keep_start(self) -> None:
+        """Evaluate and save what a warm start begins with: the run no longer needs its source, and ``best`` is never worse than that."""
+        self._evaluation_due = bool(self.config.run.evaluate_every)
+        self._save_or_forget(self._evaluate())
 
     def _evaluate(self) -> bool:
         """Play the greedy evaluation if it is due. A signal cuts it: it stays due and is played again, from its start, after a resume.
@@ -275,8 +283,9 @@ class Trainer:
         self.recent.extend(state["recent"])
 
     def forget_metrics(self) -> None:
-        """Leave out the rows after the current step: it is played again."""
-        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=self.step, evaluation_due=self._evaluation_due)
+        """Leave out the rows after the newest checkpoint: what follows is played again."""
+        kept = -1 if self._saved_step is None else self._saved_step
+        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=kept, evaluation_due=self._evaluation_due)
         self.progress.add_rows(iterate_metrics(self.metrics.path))
 
     def close(self) -> None:

@@ -109,6 +109,7 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["--steps", "0"], ["run.total_steps", "got 0"]),
     (["--seed", "-1"], ["seed", "got -1"]),
     (["--device", "gpu"], ["device", "'cuda'", "'gpu'"]),
+    (["--init-from", "none"], ["--init-from 'none'", "no such run or bundle"]),
     (["--name", "a/b"], ["plain folder name"]),
     (["--name", ".."], ["plain folder name"]),
     (["--config", "/dev"], ["/dev", "cannot be read"]),
@@ -184,8 +185,30 @@ def test_failed_work_and_a_hasty_interrupt(a2po: Run, monkeypatch: pytest.Monkey
 
 def test_progress_goes_to_stderr_and_json_alone_to_stdout(a2po: Run) -> None:
     outcome = a2po("train", *SMALL, "--name", "mine", "--json")
-    assert json.loads(outcome.out).keys() == {"run", "step", "return_mean", "evaluation", "interrupted_by"}
+    assert json.loads(outcome.out).keys() == {"run", "step", "return_mean", "evaluation", "interrupted_by", "stopped"}
     assert "a2po on matrix/uneven" in outcome.err and "100%" in outcome.err and "\x1b" not in outcome.err
+
+
+def test_a_plan_is_printed_and_nothing_is_there(a2po: Run, tmp_path: Path) -> None:
+    shown = a2po("train", *SMALL, "--plan", "--probe-seconds", "0.2")
+    assert shown.code == 0 and shown.err == ""
+    for words in ("128 in 2 updates of 64 samples", "8 per agent", "1, greedy", "time ", "memory ", "disk ", "free"):
+        assert words in shown.out, shown.out
+    found = json.loads(a2po("train", *SMALL, "--plan", "--probe-seconds", "0", "--json").out)
+    assert found["counts"]["updates"] == 2 and found["task"] == "matrix/uneven" and found["notices"]
+    assert a2po("train", *SMALL, "--plan", "--probe-seconds", "-1").code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fine_tuning(a2po: Run, tmp_path: Path) -> None:
+    assert a2po("train", *SMALL, "--name", "old").code == 0
+    done = a2po("train", *SMALL, "--name", "new", "--init-from", "old:best", "--seed", "4")
+    assert done.code == 0 and "begins with the weights of the run 'runs/old' at step" in done.err
+    assert open_run(tmp_path / "runs" / "new").init_from == "old:best"
+    assert "began with" in a2po("inspect", "runs/new").out and "the run old: matrix/uneven" in a2po("inspect", "runs/new").out
+    assert "began with" not in a2po("inspect", "runs/old").out
+    other = a2po("train", *SMALL, "--name", "other", "--init-from", "old", "--set", "network.hidden_sizes=[4]")
+    assert other.code == 2 and "--set network.hidden_sizes=[8]" in other.err and not (tmp_path / "runs" / "other").exists()
 
 
 def test_tasks(a2po: Run) -> None:

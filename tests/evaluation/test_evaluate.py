@@ -15,12 +15,13 @@ from a2po.envs.episodes import episode_seed
 from a2po.envs.matrix.game import MatrixGame
 from a2po.envs.registry import make
 from a2po.errors import BundleError, UserError, WorkFailed
-from a2po.evaluation import fit, results
+from a2po.evaluation import results
 from a2po.evaluation.evaluate import evaluate
 from a2po.evaluation.locate import find_bundle
 from a2po.exporters.export import export
 from a2po.runtime import read_bundle
 from a2po.streams import stream_seed
+from a2po.training import fit
 
 
 def silent(message):

@@ -17,12 +17,12 @@ import torch
 from safetensors.numpy import load_file
 
 from a2po.errors import BundleError, UserError
-from a2po.evaluation.fit import describe_bundle, describe_task
 from a2po.exporters.build import build_bundle
 from a2po.exporters.export import export
 from a2po.exporters.onnx_model import fill, trace, trace_key
 from a2po.exporters.wrapper import actor_graph
 from a2po.runtime import Team, read_bundle
+from a2po.training.fit import describe_bundle, describe_task
 from a2po.training.runs import make_env
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -50,15 +50,24 @@ def check_fits(what: str, team: Description, spec: TaskSpec) -> None:
     Raises:
         BundleError: saying what differs.
     """
+    problems = differences(team, spec)
+    if problems:
+        raise BundleError(f"{what} does not fit '{spec.task}': {'; '.join(problems)}")
+
+
+def differences(team: Description, spec: TaskSpec) -> list[str]:
+    """What keeps a team from playing a task, in words; agents that share a problem share its line. Empty where it fits."""
     task = describe_task(spec)
     if list(team) != list(task):
         missing, extra = [name for name in task if name not in team], [name for name in team if name not in task]
         parts = [f"it lacks {', '.join(missing)}"] * bool(missing) + [f"the task has no {', '.join(extra)}"] * bool(extra)
         detail = " and ".join(parts) or f"their order is {', '.join(team)} instead of {', '.join(task)}"
-        raise BundleError(f"{what} does not fit '{spec.task}': its agents differ ({detail})")
-    problems = [f"agent '{name}': {problem}" for name in task if (problem := _difference(team[name], task[name]))]
-    if problems:
-        raise BundleError(f"{what} does not fit '{spec.task}': {'; '.join(problems)}")
+        return [f"its agents differ ({detail})"]
+    concerned: dict[str, list[str]] = {}
+    for name in task:
+        for problem in _differences(team[name], task[name]):
+            concerned.setdefault(problem, []).append(f"'{name}'")
+    return [f"agent{'s' * (len(names) > 1)} {', '.join(names)}: {problem}" for problem, names in concerned.items()]
 
 
 def _description(size: int, features: Any, kind: str, actions: int, names: Any, bounds: tuple[Any, Any]) -> dict[str, Any]:
@@ -74,14 +83,16 @@ def _description(size: int, features: Any, kind: str, actions: int, names: Any, 
     }
 
 
-def _difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """The first difference in words, or an empty string."""
+def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """In words. Lists of unequal lengths are told by the size that they go with."""
+    found = []
     for key, value in mine.items():
         other = theirs[key]
         if value == other:
             continue
-        if not isinstance(value, list) or len(value) != len(other):
-            return f"{key} is {value}, the task has {other}"
-        index = next(index for index, (a, b) in enumerate(zip(value, other, strict=True)) if a != b)
-        return f"{key}: number {index} is {value[index]!r}, the task has {other[index]!r}"
-    return ""
+        if not isinstance(value, list):
+            found.append(f"{key} is {value}, the task has {other}")
+        elif len(value) == len(other):
+            index = next(index for index, (a, b) in enumerate(zip(value, other, strict=True)) if a != b)
+            found.append(f"{key}: number {index} is {value[index]!r}, the task has {other[index]!r}")
+    return found
