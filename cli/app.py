@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import a2po
-from a2po.cli import evaluate, export, inspect, tasks, train
+from a2po.cli import check_env, evaluate, export, inspect, tasks, train
 from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("inspect")(inspect.inspect)
 app.command("tasks")(tasks.tasks)
+app.command("check-env")(check_env.check_env)
 
 
 def _show_version(wanted: bool) -> None:

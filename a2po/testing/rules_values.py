@@ -1,0 +1,143 @@
+"""Rules of single results: the environment itself, its tensors, masks and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from a2po.envs.protocol import Observations, Step
+from a2po.errors import UserError
+from a2po.testing.broken import Broken, NotSeen
+from a2po.testing.guard import GuardedEnv, number, place
+from a2po.testing.rule import rule
+from a2po.testing.walk import Case, RandomPlayer, blank, seen_observations, seen_step, time_of, walk
+
+
+@rule("the factory builds as many copies as asked for, with every method; closing twice is harmless")
+def interface(case: Case) -> None:
+    """Methods, attributes, close."""
+    with case.environment() as env:
+        env.reset()
+        if len(env.episode_seeds) != env.num_envs:
+            raise Broken("interface", "env.episode_seeds", "has another length than there are copies", "One seed per copy")
+        for _ in range(2):
+            try:
+                env.close()
+            except Broken as broken:
+                raise Broken(
+                    "interface", broken.where, broken.what, "close() frees what there is, and does nothing the second time"
+                ) from broken
+
+
+@rule("the spec's names, sizes and spaces fit together")
+def spec(case: Case) -> None:
+    """The guard looks at every environment's spec."""
+    with case.environment():
+        pass
+
+
+@rule("no method raises in legal play")
+def calls(case: Case) -> None:
+    """Every method but ``render``."""
+    with case.environment() as env:
+        for _ in walk(env, case.num_steps):
+            env.drain_episodes()
+        env.load_state_dict(env.state_dict())
+
+
+@rule("every tensor has the shape, dtype and device of the contract")
+def shapes(case: Case) -> None:
+    """The guard looks at every tensor of every call."""
+    with case.environment() as env:
+        for _ in walk(env, case.num_steps):
+            pass
+
+
+@rule("observations, states and rewards are finite")
+def finite(case: Case) -> None:
+    """NaN and infinity, with ``final`` where an episode ended."""
+
+    def check(when: str, field: str, values: torch.Tensor) -> None:
+        wrong = ~torch.isfinite(values)
+        if bool(wrong.any()):
+            value = number(float(values[wrong][0]))
+            raise Broken(
+                "finite", f"{when}: {place(env.spec, field, wrong)}", f"is {value}", "Every number must be finite (or its step invalid)"
+            )
+
+    with case.environment() as env:
+        for step in _steps_with_reset(env, case.num_steps):
+            seen = seen_observations("reset()", step) if isinstance(step, Observations) else seen_step(f"step {env.time}", step)
+            invalid = None if isinstance(step, Observations) else step.invalid
+            for when, field, values in seen:
+                if field in ("obs", "state", "reward"):
+                    counted = values if invalid is None or (field != "reward" and "final" not in when) else blank(values, invalid)
+                    check(when, field, counted)
+
+
+@rule("what lies beyond an agent's real width is zero")
+def padding(case: Case) -> None:
+    """Observations only: masks have their own rule."""
+    with case.environment() as env:
+        widths = torch.arange(env.spec.max_obs_size)[None] >= torch.tensor(env.spec.obs_sizes)[:, None]  # [N, O] True in the padding
+        for step in _steps_with_reset(env, case.num_steps):
+            for when, observations in _shown(env, step):
+                wrong = widths.to(env.device) & (observations.obs != 0)
+                if bool(wrong.any()):
+                    where = f"{when}: {place(env.spec, 'obs', wrong)}"
+                    size = "beyond the agent's own obs_sizes the observation is padded with zeros"
+                    raise Broken("padding", where, f"is {number(float(observations.obs[wrong][0]))}, not 0", size[0].upper() + size[1:])
+
+
+@rule("every living agent has a legal action, and no padded action is legal")
+def masks(case: Case) -> None:
+    """A living agent without a legal action is found by the player; here are the padded ones."""
+    with case.environment() as env:
+        if not env.spec.discrete:
+            return
+        beyond = torch.arange(env.spec.max_action_size)[None] >= torch.tensor(env.spec.action_sizes)[:, None]  # [N, A]
+        player, now = RandomPlayer(env), env.reset()
+        for _ in range(case.num_steps + 1):
+            assert now.action_mask is not None
+            wrong = now.action_mask & beyond.to(env.device)
+            if bool(wrong.any()):
+                where = f"{time_of(env)}: {place(env.spec, 'action_mask', wrong)}"
+                raise Broken("masks", where, "an action that the agent does not have is legal", "The mask is False in the padding")
+            now = env.step(player(now)).observations
+
+
+@rule("render(copy) gives a picture")
+def render(case: Case) -> None:
+    """uint8 [H, W, 3]; an environment without pictures raises NotImplementedError."""
+    with case.environment() as env:
+        env.reset()
+        try:
+            picture = env.render(env.num_envs - 1)
+        except Broken as broken:
+            if isinstance(broken.__cause__, (NotImplementedError, UserError)):
+                raise NotSeen(str(broken.__cause__)) from None
+            raise Broken("render", broken.where, broken.what, "Raise NotImplementedError if there is nothing to see") from broken
+        good = (
+            isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3 and picture.size
+        )
+        if not good:
+            what = f"{picture.dtype} {list(picture.shape)}" if isinstance(picture, np.ndarray) else type(picture).__name__
+            raise Broken("render", f"render({env.num_envs - 1})", f"gave {what}", "A picture is a uint8 array [height, width, 3]")
+
+
+def _steps_with_reset(env: GuardedEnv, num_steps: int) -> Iterator[Observations | Step]:
+    """The observations of a reset, then the steps of a walk from there."""
+    first = env.reset()
+    yield first
+    yield from walk(env, num_steps, first)
+
+
+def _shown(env: GuardedEnv, step: Observations | Step) -> list[tuple[str, Observations]]:
+    """All observations of a step, with when they were given; ``final`` where an episode ended."""
+    if isinstance(step, Observations):
+        return [("reset()", step)]
+    when = f"step {env.time}"
+    rows = (step.terminated | step.truncated)[:, None, None]
+    return [(when, step.observations), (f"{when}, final", step.final._replace(obs=step.final.obs * rows))]
