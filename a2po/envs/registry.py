@@ -154,6 +154,6 @@ def _own_module(task: str, name: str) -> ModuleType:
 def _reach_working_folder(top: str) -> None:
     """The console script does not look where it was called. Looked at last, that folder can hide nothing that is installed."""
     here = Path.cwd()
-    if find_spec(top) is None and ((here / f"{top}.py").is_file() or (here / top).is_dir()):
+    if top not in sys.modules and find_spec(top) is None and ((here / f"{top}.py").is_file() or (here / top).is_dir()):
         sys.path.append(str(here))
         importlib.invalidate_caches()

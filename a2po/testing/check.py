@@ -12,7 +12,7 @@ from a2po.errors import foreign
 from a2po.testing.broken import Broken, NotSeen
 from a2po.testing.resume import NETWORKS, check_training
 from a2po.testing.rules import RULES, Rule
-from a2po.testing.walk import Case
+from a2po.testing.walk import Case, close_quietly
 
 Status = Literal["passed", "broken", "skipped"]
 MOST_STEPS = 500
@@ -66,11 +66,9 @@ def check_environment(
         UserError: the task, its factory or an option is wrong.
     """
     case = Case(task, options or {}, num_envs, num_steps or MOST_STEPS, deterministic)
-    env = case.make(num_envs)
-    if num_steps is None:
-        longest = getattr(getattr(env, "spec", None), "max_episode_steps", None)
-        if isinstance(longest, int) and longest > 0:
-            case = replace(case, num_steps=min(longest + 1, MOST_STEPS))
+    longest = _longest_episode(case)
+    if num_steps is None and longest is not None:
+        case = replace(case, num_steps=min(longest + 1, MOST_STEPS))
     findings: dict[str, Finding] = {}
     for rule in RULES.values():
         if progress:
@@ -88,9 +86,24 @@ def check_environment(
     return [findings[name] for name in (*RULES, "training") if name in findings]
 
 
+def _longest_episode(case: Case) -> int | None:
+    """What the spec says, if it says it. A wrong task name shows here."""
+    env = case.make(case.num_envs)
+    close_quietly(env)
+    try:
+        longest = int(env.spec.max_episode_steps)
+    except Exception:  # noqa: BLE001 - the rules will say what is wrong with it
+        return None
+    return longest if longest > 0 else None
+
+
 def _look(rule: Rule, case: Case, findings: dict[str, Finding]) -> None:
     """One rule. A fault that belongs to another rule is entered there, and this one counts as not looked at."""
     if rule.name in findings and findings[rule.name].status == "broken":
+        return
+    blocking = [name for name in rule.needs if findings[name].status == "broken"]
+    if blocking:
+        findings[rule.name] = Finding(rule.name, rule.asks, "skipped", what=f"the rule '{blocking[0]}' is broken")
         return
     try:
         rule.check(case)

@@ -10,21 +10,22 @@ from a2po.testing.walk import Case
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: its name, what it asks in a sentence, and the check."""
+    """One rule: its name, what it asks in a sentence, the check, and the rules without which the check would blame this one."""
 
     name: str
     asks: str
     check: Callable[[Case], None]
+    needs: tuple[str, ...] = ()
 
 
 RULES: dict[str, Rule] = {}
 
 
-def rule(asks: str) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
+def rule(asks: str, *needs: str) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
     """Enter a check into ``RULES`` under its own name."""
 
     def enter(check: Callable[[Case], None]) -> Callable[[Case], None]:
-        RULES[check.__name__] = Rule(check.__name__, asks, check)
+        RULES[check.__name__] = Rule(check.__name__, asks, check, needs)
         return check
 
     return enter

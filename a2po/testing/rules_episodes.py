@@ -37,7 +37,7 @@ def seeding(case: Case) -> None:
         raise Broken("seeding", f"{case.num_steps} steps of {case.num_envs} copies", "the seeds 1 and 2 give the same numbers", mend)
 
 
-@rule("a copy does not depend on how many there are")
+@rule("a copy does not depend on how many there are", "seeding")
 def copies(case: Case) -> None:
     """Copy 0 plays the same episodes alone and among others."""
     traces = []
@@ -52,40 +52,6 @@ def copies(case: Case) -> None:
             f"alone and among {case.num_envs + 1} copies: {found[1]}",
             "Give every copy's episode its own seed and generator",
         )
-
-
-@rule("reset(seeds=env.episode_seeds) replays the episodes")
-def replay(case: Case) -> None:
-    """In the environment that played them, whatever came between, and in another one of another seed."""
-    with case.environment() as env, case.environment(seed=5) as other:
-        first = seen_observations("reset()", env.reset())
-        seeds = env.episode_seeds
-        played = _until_ends(env, seeds, case.num_steps)
-        found = difference(env, first, played[: len(first)])
-        for player in (env, other):
-            again = _until_ends(player, seeds, case.num_steps)
-            found = found or difference(env, played, again)
-            if found:
-                raise Broken("replay", found[0], f"the same episode seed played twice: {found[1]}", SEEDS)
-
-
-@rule("a finished episode has a record with its seed, length, return and metrics")
-def episodes(case: Case) -> None:
-    """Records against what was seen; the copy goes on with a new seed."""
-    with case.environment() as env:
-        first = env.reset()
-        env.drain_episodes()
-        returns, lengths, ends = np.zeros(env.num_envs), np.zeros(env.num_envs, int), 0
-        seeds = env.episode_seeds
-        for step in walk(env, case.num_steps, first):
-            reward = step.reward.double().cpu().numpy()
-            returns += reward if reward.ndim == 1 else reward.mean(1)
-            lengths += 1
-            ended = (step.terminated | step.truncated).cpu().numpy()
-            check_records(env, env.drain_episodes(), ended, seeds, lengths, returns)
-            ends += int(ended.sum())
-            returns[ended], lengths[ended], seeds = 0.0, 0, env.episode_seeds
-        ends_seen(ends, case)
 
 
 @rule("no episode is longer than spec.max_episode_steps")
@@ -106,6 +72,25 @@ def limit(case: Case) -> None:
             lengths[ended] = 0
         if most > case.num_steps:
             raise NotSeen(f"an episode may have {most} steps, {case.num_steps} were played: --steps {most + 1} looks further")
+
+
+@rule("a finished episode has a record with its seed, length, return and metrics", "limit")
+def episodes(case: Case) -> None:
+    """Records against what was seen; the copy goes on with a new seed."""
+    with case.environment() as env:
+        first = env.reset()
+        env.drain_episodes()
+        returns, lengths, ends = np.zeros(env.num_envs), np.zeros(env.num_envs, int), 0
+        seeds = env.episode_seeds
+        for step in walk(env, case.num_steps, first):
+            reward = step.reward.double().cpu().numpy()
+            returns += reward if reward.ndim == 1 else reward.mean(1)
+            lengths += 1
+            ended = (step.terminated | step.truncated).cpu().numpy()
+            check_records(env, env.drain_episodes(), ended, seeds, lengths, returns)
+            ends += int(ended.sum())
+            returns[ended], lengths[ended], seeds = 0.0, 0, env.episode_seeds
+        ends_seen(ends, case)
 
 
 @rule("where an episode ends, final is its true successor")
@@ -132,6 +117,21 @@ def final(case: Case) -> None:
             what = f"is the next episode's first observation, at every {kind} step"
             raise Broken("final", f"step {time}: final of copy {copy}", what, "Look before the copy is reset, and give what was seen")
     ends_seen(len(others), case)
+
+
+@rule("reset(seeds=env.episode_seeds) replays the episodes", "seeding", "copies", "limit", "final")
+def replay(case: Case) -> None:
+    """In the environment that played them, whatever came between, and in another one of another seed."""
+    with case.environment() as env, case.environment(seed=5) as other:
+        first = seen_observations("reset()", env.reset())
+        seeds = env.episode_seeds
+        played = _until_ends(env, seeds, case.num_steps)
+        found = difference(env, first, played[: len(first)])
+        for player in (env, other):
+            again = _until_ends(player, seeds, case.num_steps)
+            found = found or difference(env, played, again)
+            if found:
+                raise Broken("replay", found[0], f"the same episode seed played twice: {found[1]}", SEEDS)
 
 
 def _until_ends(env: GuardedEnv, seeds: np.ndarray, num_steps: int) -> list[Any]:

@@ -12,11 +12,11 @@ from a2po.envs.protocol import Observations
 from a2po.testing.broken import Broken, NotSeen
 from a2po.testing.guard import GuardedEnv
 from a2po.testing.rule import rule
-from a2po.testing.walk import Case, RandomPlayer, clone, difference, seen_observations, seen_step, walk
+from a2po.testing.walk import Case, RandomPlayer, Seen, clone, difference, seen_observations, seen_step, walk
 from a2po.training.checkpoints import Checkpoints
 
 
-@rule("step(actions, out=...) fills the caller's tensors")
+@rule("step(actions, out=...) fills the caller's tensors", "seeding")
 def out(case: Case) -> None:
     """The slots hold rubbish before: whatever is not written shows."""
     with case.environment() as one, case.environment() as other:
@@ -36,7 +36,7 @@ def out(case: Case) -> None:
                 raise Broken("out", found[0], f"out and a step without it: {found[1]}", "Write every number of the observations into out")
 
 
-@rule("a saved state goes on bit for bit")
+@rule("a saved state goes on bit for bit", "seeding", "copies")
 def state(case: Case) -> None:
     """Through a checkpoint on disk, into an environment that has not played and into one that has."""
     with case.environment() as env, case.environment(seed=5) as fresh, case.environment(seed=6) as used:
@@ -57,12 +57,18 @@ def state(case: Case) -> None:
             step = env.step(actions)
             mine, now = seen_step(f"step {env.time}", step), clone(step.observations)
             for loaded, what in ((fresh, "a fresh environment"), (used, "an environment that had played")):
-                found = difference(env, mine, seen_step(f"step {env.time}", loaded.step(actions)))
-                if found:
-                    raise Broken(
-                        "state", found[0], f"loaded into {what}: {found[1]}", "state_dict() must hold all that the next step depends on"
-                    )
+                _goes_on_alike(env, mine, loaded, actions, f"loaded into {what}")
         _same_after(env, (fresh, used))
+
+
+def _goes_on_alike(env: GuardedEnv, mine: list[Seen], loaded: GuardedEnv, actions: torch.Tensor, what: str) -> None:
+    mend = "state_dict() must hold all that the next step depends on"
+    try:
+        found = difference(env, mine, seen_step(f"step {env.time}", loaded.step(actions)))
+    except Broken as broken:  # actions that are legal in the one need not be legal in the other
+        raise Broken("state", f"step {env.time}", f"{what}: {broken.what}", mend) from broken
+    if found:
+        raise Broken("state", found[0], f"{what}: {found[1]}", mend)
 
 
 def _spoil(slots: Observations, env: GuardedEnv) -> None:

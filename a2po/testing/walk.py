@@ -61,15 +61,13 @@ class Case:
         try:
             yield GuardedEnv(env, copies)
         finally:
-            close = getattr(env, "close", None)
-            if callable(close):
-                _quietly(close)
+            close_quietly(env)
 
 
-def _quietly(close: Any) -> None:
-    """What closing raises is the rule ``interface``'s matter, and must not hide what was found before."""
+def close_quietly(env: VectorEnv) -> None:
+    """Close. What that raises is the rule ``interface``'s matter, and must not hide what was found before."""
     try:
-        close()
+        env.close()
     except (Exception, SystemExit):  # noqa: BLE001 - see above
         return
 

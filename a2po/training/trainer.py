@@ -198,6 +198,10 @@ class Trainer:
         for key in ("step", "updates", "invalid_episodes", "time_s", "evaluation", "best"):
             setattr(self, key, state[key])
         self._started, self._saved_step = state["started"], self.step
+        if self._started and not self.env.spec.exact_state:
+            self.say(f"{self.config.task} cannot save running episodes: every copy begins a new one")
+            self._started = False
+            self.sampler.recurrent_state.zero_()
         self.recent.extend(state["recent"])
         self.forget_metrics()
         self.say(f"resumed from {name}")
