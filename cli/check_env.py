@@ -30,13 +30,15 @@ def check_env(
     from rich.console import Console
 
     from a2po.config import merge, parse_setting
-    from a2po.errors import EXIT_FAILED, require
+    from a2po.errors import EXIT_FAILED, TaskError, require
 
     require("checking an environment", torch="train", gymnasium="train")
     from a2po.testing.check import ALL_TRAININGS, ONE_TRAINING, check_environment
 
     options: dict[str, Any] = {}
     for text in setting or []:
+        if "=" not in text:
+            raise TaskError(f"--set {text}: expected KEY=VALUE, an option of the task")
         options = merge(options, parse_setting(text))
     console = Console(stderr=True)
     with redirect_stdout(sys.stderr), console.status("") as status:  # what the environment prints is no finding

@@ -124,6 +124,9 @@ def _factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]:
 
 def _own_factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]:
     module_name, _, attribute = task.partition(":")
+    if "/" in module_name or module_name.endswith(".py"):
+        dotted = ".".join(part for part in Path(module_name).with_suffix("").parts if part not in ("/", ".."))
+        raise TaskError(f"task '{task}': an own environment is named by its module, not its file; did you mean '{dotted}:{attribute}'?")
     if not all([*module_name.split("."), attribute]):
         raise TaskError(f"task '{task}': an own environment is named module:factory, for example my_package.my_env:make")
     module = _own_module(task, module_name)
@@ -146,9 +149,7 @@ def _own_module(task: str, name: str) -> ModuleType:
         _reach_working_folder(name.partition(".")[0])
         return importlib.import_module(name)
     except Exception as error:
-        parts = name.replace("\\", "/").removesuffix(".py").strip("./").split("/")
-        hint = f"; did you mean '{'.'.join(parts)}:{task.partition(':')[2]}'?" if name.endswith(".py") or len(parts) > 1 else ""
-        raise TaskError(f"task '{task}': the module '{name}' cannot be imported ({foreign(error)}){hint}") from error
+        raise TaskError(f"task '{task}': the module '{name}' cannot be imported ({foreign(error)})") from error
 
 
 def _reach_working_folder(top: str) -> None:
