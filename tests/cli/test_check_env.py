@@ -13,11 +13,12 @@ import pytest
 
 from a2po.cli.app import main
 from a2po.testing.rules import RULES
+from a2po.training.metrics import read_metrics
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own_environment.py"
 A2PO = Path(sys.executable).with_name("a2po")
 SMALL = ["--device", "cpu", "--set", "env.num_envs=4", "--set", "update.rollout_length=8", "--set", "run.evaluation_episodes=2"]
-SMALL += ["--set", "network.hidden_sizes=[8]", "--set", "update.num_epochs=1", "--steps", "64", "--name", "mine"]
+SMALL += ["--set", "network.hidden_sizes=[8]", "--set", "update.num_epochs=1", "--steps", "256", "--name", "mine"]
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -126,6 +127,12 @@ def test_an_environment_in_the_working_folder_goes_the_whole_way(a2po: Run, tmp_
     result = json.loads(a2po("evaluate", "--episodes", "4", "--task", "my_env:make", "--json")[1])
     assert result["episodes"] == 4 and set(result["metrics"]) == {"apples"}
     assert all(length <= 30 for length in result["lengths"])
+    rows = [row for row in read_metrics(tmp_path / "runs" / "mine" / "metrics.jsonl") if row.get("return_mean") is not None]
+    told = [(row["return_mean"], row["apples_mean"], row["length_mean"]) for row in rows if row["kind"] == "update"]
+    played = result["mean"], result["metrics"]["apples"]["mean"], result["length"]["mean"]
+    for score, apples, length in [*told, played]:  # the agents' mean reward: 1 per apple to one, a twentieth per step off both
+        assert score == pytest.approx((apples - 0.1 * length) / 2, abs=1e-4)
+    assert told
 
 
 def test_the_console_script_finds_the_working_folder_and_lets_it_hide_nothing(tmp_path: Path) -> None:
