@@ -1,7 +1,9 @@
 """An environment of your own: two pickers share an orchard. The page docs/environments.md walks through this file.
 
-a2po check-env examples.own_environment:make
-a2po train --task examples.own_environment:make --steps 200000
+    a2po check-env examples.own_environment:make
+    a2po train --task examples.own_environment:make --steps 200000
+
+Run from the folder above. A module that is not installed is found in the working folder.
 """
 
 import numpy as np

@@ -15,7 +15,7 @@ from a2po.testing.broken import Broken
 from a2po.testing.spec import check_spec
 
 METHODS = ("reset", "step", "drain_episodes", "render", "state_dict", "load_state_dict", "close")
-LETTERS = "B copies, N agents, O the widest observation, S the state, A the widest action"
+LETTERS = {"B": "copies", "N": "agents", "O": "the widest observation", "S": "the state", "A": "the widest action"}
 
 
 class GuardedEnv:
@@ -122,7 +122,12 @@ class GuardedEnv:
         if not isinstance(value, torch.Tensor):
             raise Broken("shapes", where, f"is {_kind(value)}", f"It must be a torch tensor, {wanted}")
         if list(value.shape) != shape:
-            raise Broken("shapes", where, f"has the shape {list(value.shape)}, not {shape}", f"It must be {wanted} ({LETTERS})")
+            raise Broken(
+                "shapes",
+                where,
+                f"has the shape {list(value.shape)}, not {shape}",
+                f"It must be {wanted} ({', '.join(f'{letter} {LETTERS[letter]}' for letter in letters)})",
+            )
         if value.dtype != dtype:
             raise Broken("shapes", where, f"is {_name(value.dtype)}, not {_name(dtype)}", f"Convert it: .to(torch.{_name(dtype)})")
         if value.device.type != self.device.type:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -34,6 +35,14 @@ def as_module(env_class: type, name: str = "own_environment") -> ModuleType:
 
     module.make = make
     return module
+
+
+def test_the_page_shows_the_example_as_it_is() -> None:
+    root = Path(__file__).resolve().parents[2]
+    shown = (root / "docs" / "environments.md").read_text().split("```python\n")[1].split("\n```")[0]
+    head, methods = shown.split("\n\n", 1)
+    example = (root / "examples" / "own_environment.py").read_text()
+    assert "def advance" in methods and methods in example and all(line in example for line in head.splitlines())
 
 
 class TestOrchard(EnvironmentConformance):
