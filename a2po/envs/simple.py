@@ -14,7 +14,7 @@ import torch
 
 from a2po.envs.episodes import EpisodeTracker
 from a2po.envs.protocol import EpisodeRecord, Observations, Step, TaskSpec
-from a2po.errors import ActionError
+from a2po.errors import ActionError, CheckpointError
 
 
 class SimpleEnv:
@@ -108,10 +108,17 @@ class SimpleEnv:
         return {"tracker": self._tracker.state_dict(), "arrays": {name: getattr(self, name).copy() for name in self.saved}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a saved state."""
-        self._tracker.load_state_dict(state["tracker"])
+        """Go back to a saved state.
+
+        Raises:
+            CheckpointError: the state is of another number of copies, or of another game.
+        """
         for name in self.saved:
-            getattr(self, name)[...] = state["arrays"][name]
+            own, saved = getattr(self, name), state["arrays"][name]
+            if own.shape != saved.shape:
+                raise CheckpointError(f"{self.spec.task}: the saved '{name}' is {list(saved.shape)}, this environment's {list(own.shape)}")
+            own[...] = saved
+        self._tracker.load_state_dict(state["tracker"])
         self._show()
 
     def close(self) -> None:

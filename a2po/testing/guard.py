@@ -93,7 +93,10 @@ class GuardedEnv:
 
     def state_dict(self) -> Any:
         """See ``VectorEnv.state_dict``."""
-        return self._call("state_dict")
+        saved = self._call("state_dict")
+        if not isinstance(saved, dict):
+            raise Broken("state", "state_dict()", f"gave {_kind(saved)}", "It must be a dict")
+        return saved
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See ``VectorEnv.load_state_dict``."""

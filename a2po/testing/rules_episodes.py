@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from a2po.envs.protocol import Observations
+from a2po.envs.protocol import Observations, Step
 from a2po.testing.broken import Broken, NotSeen
 from a2po.testing.guard import GuardedEnv
 from a2po.testing.records import check_records
 from a2po.testing.rule import rule
-from a2po.testing.walk import Case, RandomPlayer, blank, difference, ends_seen, seen_observations, seen_step, trace, walk
+from a2po.testing.walk import Case, RandomPlayer, blank, clone, difference, ends_seen, seen_observations, seen_step, trace, walk
 
 SEEDS = "Draw all chance from the episode's seed, and from nothing that outlives the episode"
 
@@ -95,28 +95,57 @@ def episodes(case: Case) -> None:
 
 @rule("where an episode ends, final is its true successor")
 def final(case: Case) -> None:
-    """Not the first observation of the next episode, and ``invalid`` only where an episode ended."""
-    same: dict[str, list[tuple[int, int]]] = {"terminated": [], "truncated": []}
-    others: set[str] = set()
+    """Neither the next episode's first observation nor the one before the step; and ``invalid`` only where an episode ended."""
+    ends: list[_End] = []
+    unchanged: list[bool] = []  # per ordinary step of a copy
     with case.environment() as env:
-        for step in walk(env, case.num_steps):
-            stray = (step.invalid & ~(step.terminated | step.truncated)).nonzero().flatten().tolist()
-            if stray:
-                where = f"step {env.time}: invalid of copy {stray[0]}"
-                raise Broken("final", where, "is True although no episode ended", "A fault ends its episode: set terminated, too")
-            for kind, places in same.items():
-                for copy in getattr(step, kind).nonzero().flatten().tolist():
-                    pairs = [(getattr(seen, name)[copy] for seen in (step.final, step.observations)) for name in ("obs", "state")]
-                    if all(torch.equal(*pair) for pair in pairs):
-                        places.append((env.time, copy))
-                    else:
-                        others.add(kind)
-    for kind, places in same.items():  # a game may end where the next one begins, but not every time
-        if places and kind not in others:
-            time, copy = places[0]
-            what = f"is the next episode's first observation, at every {kind} step"
-            raise Broken("final", f"step {time}: final of copy {copy}", what, "Look before the copy is reset, and give what was seen")
-    ends_seen(len(others), case)
+        player, before = RandomPlayer(env), clone(env.reset())
+        for _ in range(case.num_steps):
+            step = env.step(player(before))
+            for copy in range(env.num_envs):
+                _no_stray_fault(env, step, copy)
+                if not (step.terminated | step.truncated)[copy]:
+                    unchanged.append(_same(step.observations, before, copy))
+                else:
+                    kind = "terminated" if step.terminated[copy] else "truncated"
+                    ends.append(_End(kind, env.time, copy, _same(step.final, step.observations, copy), _same(step.final, before, copy)))
+            before = clone(step.observations)
+    ends_seen(len(ends), case)
+    if all(end.is_next and end.is_before for end in ends):
+        raise NotSeen("what is seen never changes, so final cannot be told from anything else")
+    mend = "Look after the step and before the copy is reset, and give what was seen"
+    for kind in ("terminated", "truncated"):
+        own = [end for end in ends if end.kind == kind]
+        if own and all(end.is_next for end in own):  # a game may end where the next one begins, but not every time
+            raise Broken("final", own[0].where, f"is the next episode's first observation, at every {kind} step", mend)
+    cut = [end for end in ends if end.kind == "truncated"]
+    by_chance = (sum(unchanged) / max(len(unchanged), 1)) ** len(cut)
+    if cut and all(end.is_before for end in cut) and by_chance < 0.01:
+        raise Broken("final", cut[0].where, "is what was seen before the step, at every truncated step", mend)
+
+
+class _End(NamedTuple):
+    """One end of an episode, and what its ``final`` equals."""
+
+    kind: str
+    time: int
+    copy: int
+    is_next: bool
+    is_before: bool
+
+    @property
+    def where(self) -> str:
+        return f"step {self.time}: final of copy {self.copy}"
+
+
+def _same(one: Observations, other: Observations, copy: int) -> bool:
+    return all(torch.equal(getattr(one, name)[copy], getattr(other, name)[copy]) for name in ("obs", "state"))
+
+
+def _no_stray_fault(env: GuardedEnv, step: Step, copy: int) -> None:
+    if bool(step.invalid[copy] & ~(step.terminated | step.truncated)[copy]):
+        where = f"step {env.time}: invalid of copy {copy}"
+        raise Broken("final", where, "is True although no episode ended", "A fault ends its episode: set terminated, too")
 
 
 @rule("reset(seeds=env.episode_seeds) replays the episodes", "seeding", "copies", "limit", "final")

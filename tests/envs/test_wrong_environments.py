@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 
-from a2po.envs.protocol import Step
+from a2po.envs.protocol import Step, TaskSpec
 from a2po.testing import check_environment
 
 
@@ -102,6 +102,14 @@ def half_saved(base: type) -> dict[str, Any]:
 
 def no_final(self, step: Step) -> Step:
     return step._replace(final=step.observations)
+
+
+def stale_final(base: type) -> dict[str, Any]:
+    def step(self, actions, out=None):
+        before = self._show()
+        return base.step(self, actions, out)._replace(final=before)
+
+    return {"step": step}
 
 
 def ignoring_out(base: type) -> dict[str, Any]:
@@ -208,6 +216,10 @@ WRONG: dict[str, tuple[Callable[[type], dict[str, Any]], str, list[str]]] = {
         lambda base: {"state_dict": lambda self: {**base.state_dict(self), "open": {1, 2}}}, "state", ["set at", "/open"],
     ),
     "no successor": (on_step(no_final), "final", ["final of copy", "at every truncated step", "before the copy is reset"]),
+    "the observation before": (stale_final, "final", ["final of copy", "before the step, at every truncated step"]),
+    "a fault without an end": (
+        on_step(lambda self, step: step._replace(invalid=~(step.terminated | step.truncated))), "final", ["step 1: invalid of copy 0"],
+    ),
     "out is ignored": (ignoring_out, "out", ["step 1: observations.obs", "another tensor", "slot.copy_"]),
     "mask not in out": (forgetting_the_mask, "out", ["step 1: action_mask of copy 0", "out and a step without it"]),
     "padding with numbers": (narrow_second_agent, "padding", ["agent 'blue', feature 15 (padding)", "not 0", "zeros"]),
@@ -312,3 +324,42 @@ def test_what_cannot_be_seen_is_not_called_passed(check) -> None:
 
 def test_a_game_without_chance_says_so(check) -> None:
     assert check(at_the_same_place, deterministic=True) == {}
+
+
+def test_observations_that_never_change_cannot_tell(check) -> None:
+    still = on_observe(lambda self, obs, state, mask: (obs * 0, state * 0, mask | True))
+    moves = {"advance": lambda self, actions: (np.zeros((self.num_envs, 2)), np.zeros(self.num_envs, bool))}
+    found = check(lambda base: {**still(base), **moves}, deterministic=True)
+    assert list(found) == ["final"] and found["final"][0] == "skipped" and "never changes" in found["final"][1]
+
+
+RUBBISH = [None, 3, -1, "text", {}, [], (None,), [1.5, 2.5], object()]
+METHODS = ["reset", "step", "drain_episodes", "state_dict", "load_state_dict", "close", "render"]
+PLACES = ["spec", "device", "num_envs", *METHODS, *(f"{name}()" for name in METHODS), *(f"spec.{field.name}" for field in fields(TaskSpec))]
+FINE = [("spec.task", "text"), ("spec.metrics", []), ("spec.max_episode_steps", 3), ("num_envs", 3), ("drain_episodes()", [])]
+
+
+def with_rubbish(place: str, rubbish: Any) -> Callable[[type], dict[str, Any]]:
+    if place.startswith("spec."):
+        return on_spec(**{place.removeprefix("spec."): rubbish})
+    if place.endswith("()"):
+        return lambda base: {place.removesuffix("()"): lambda self, *given, **named: rubbish}
+
+    def with_base(base: type) -> dict[str, Any]:
+        def init(self, *given, **named):
+            base.__init__(self, *given, **named)
+            setattr(self, place, rubbish)
+
+        return {"__init__": init}
+
+    return with_base
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_rubbish_anywhere_is_a_message_and_never_an_exception(place: str, check) -> None:
+    """An attribute, a method's result or a field of the spec is replaced by things that do not belong there."""
+    for rubbish in RUBBISH:
+        found = check(with_rubbish(place, rubbish), num_steps=3)
+        broken = {rule: message for rule, (status, message) in found.items() if status == "broken"}
+        assert broken or place == "close()" or (place, rubbish) in FINE, (rubbish, found)
+        assert not any("the check itself" in message for message in broken.values()), (rubbish, broken)
