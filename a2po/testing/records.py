@@ -11,7 +11,7 @@ from a2po.testing.broken import Broken
 from a2po.testing.guard import GuardedEnv, number
 from a2po.testing.spec import RECORD_KEYS
 
-TRACKER = "a2po.envs.episodes.EpisodeTracker keeps these books"
+TRACKER = "EpisodeTracker (a2po.envs.episodes) keeps these books"
 
 
 def check_records(
@@ -33,16 +33,14 @@ def check_records(
     told, seen = sorted(record["copy"] for record in records), np.flatnonzero(ended).tolist()
     if told != seen:
         raise Broken(
-            "episodes", f"{when}: drain_episodes()", f"has records of the copies {told}, but {seen} ended", f"One record per end: {TRACKER}"
+            "episodes", f"{when}: drain_episodes()", f"has records of the copies {told}, but {seen} ended", f"One record per end. {TRACKER}"
         )
     for record in records:
         copy = record["copy"]
         where = f"{when}: record of copy {copy}"
         for key, wanted in (("length", int(lengths[copy])), ("seed", int(seeds[copy]))):
             if record[key] != wanted:
-                raise Broken(
-                    "episodes", f"{where}, '{key}'", f"is {record[key]!r}, the episode's was {wanted}", TRACKER[0].upper() + TRACKER[1:]
-                )
+                raise Broken("episodes", f"{where}, '{key}'", f"is {record[key]!r}, the episode's was {wanted}", TRACKER)
         if env.episode_seeds[copy] == seeds[copy]:
             raise Broken(
                 "episodes", f"{when}: env.episode_seeds[{copy}]", "is still that of the episode that ended", "Every episode has a new seed"

@@ -71,7 +71,9 @@ def limit(case: Case) -> None:
                 )
             lengths[ended] = 0
         if most > case.num_steps:
-            raise NotSeen(f"an episode may have {most} steps, {case.num_steps} were played: --steps {most + 1} looks further")
+            raise NotSeen(
+                f"an episode may have {most} steps, {case.num_steps} were played: {most + 1} steps look further (--steps, num_steps)"
+            )
 
 
 @rule("a finished episode has a record with its seed, length, return and metrics", "limit")
@@ -120,7 +122,7 @@ def final(case: Case) -> None:
             raise Broken("final", own[0].where, f"is the next episode's first observation, at every {kind} step", mend)
     cut = [end for end in ends if end.kind == "truncated"]
     by_chance = (sum(unchanged) / max(len(unchanged), 1)) ** len(cut)
-    if cut and all(end.is_before for end in cut) and by_chance < 0.01:
+    if cut and unchanged and all(end.is_before for end in cut) and by_chance < 0.01:
         raise Broken("final", cut[0].where, "is what was seen before the step, at every truncated step", mend)
 
 

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from a2po.envs.protocol import Observations, Step
 from a2po.errors import UserError
 from a2po.testing.broken import Broken, NotSeen
 from a2po.testing.guard import GuardedEnv, number, place
 from a2po.testing.rule import rule
-from a2po.testing.walk import Case, RandomPlayer, blank, seen_observations, seen_step, time_of, walk
+from a2po.testing.walk import Case, RandomPlayer, Seen, blank, seen_observations, seen_step, time_of, walk
 
 
 @rule("the factory builds as many copies as asked for, with every method; closing twice is harmless")
@@ -56,38 +55,32 @@ def shapes(case: Case) -> None:
 
 @rule("observations, states and rewards are finite")
 def finite(case: Case) -> None:
-    """NaN and infinity, with ``final`` where an episode ended."""
-
-    def check(when: str, field: str, values: torch.Tensor) -> None:
-        wrong = ~torch.isfinite(values)
-        if bool(wrong.any()):
-            value = number(float(values[wrong][0]))
-            raise Broken(
-                "finite", f"{when}: {place(env.spec, field, wrong)}", f"is {value}", "Every number must be finite (or its step invalid)"
-            )
-
+    """NaN and infinity. A fault may leave anything in its reward and its successor."""
     with case.environment() as env:
-        for step in _steps_with_reset(env, case.num_steps):
-            seen = seen_observations("reset()", step) if isinstance(step, Observations) else seen_step(f"step {env.time}", step)
-            invalid = None if isinstance(step, Observations) else step.invalid
-            for when, field, values in seen:
-                if field in ("obs", "state", "reward"):
-                    counted = values if invalid is None or (field != "reward" and "final" not in when) else blank(values, invalid)
-                    check(when, field, counted)
+        for seen, invalid in _seen(env, case.num_steps):
+            if seen.field not in ("obs", "state", "reward"):
+                continue
+            excused = seen.field == "reward" or "final" in seen.when
+            wrong = ~torch.isfinite(blank(seen.values, invalid) if excused else seen.values)
+            if bool(wrong.any()):
+                where, value = f"{seen.when}: {place(env.spec, seen.field, wrong)}", number(float(seen.values[wrong][0]))
+                raise Broken("finite", where, f"is {value}", "Every number must be finite, or its step invalid")
 
 
 @rule("what lies beyond an agent's real width is zero")
 def padding(case: Case) -> None:
     """Observations only: masks have their own rule."""
     with case.environment() as env:
-        widths = torch.arange(env.spec.max_obs_size)[None] >= torch.tensor(env.spec.obs_sizes)[:, None]  # [N, O] True in the padding
-        for step in _steps_with_reset(env, case.num_steps):
-            for when, observations in _shown(env, step):
-                wrong = widths.to(env.device) & (observations.obs != 0)
-                if bool(wrong.any()):
-                    where = f"{when}: {place(env.spec, 'obs', wrong)}"
-                    size = "beyond the agent's own obs_sizes the observation is padded with zeros"
-                    raise Broken("padding", where, f"is {number(float(observations.obs[wrong][0]))}, not 0", size[0].upper() + size[1:])
+        beyond = torch.arange(env.spec.max_obs_size)[None] >= torch.tensor(env.spec.obs_sizes)[:, None]  # [N, O] True in the padding
+        for seen, _ in _seen(env, case.num_steps):
+            if seen.field != "obs":
+                continue
+            wrong = beyond.to(env.device) & (seen.values != 0)
+            if bool(wrong.any()):
+                where, value = f"{seen.when}: {place(env.spec, 'obs', wrong)}", number(float(seen.values[wrong][0]))
+                raise Broken(
+                    "padding", where, f"is {value}, not 0", "Beyond the agent's own obs_sizes the observation is padded with zeros"
+                )
 
 
 @rule("every living agent has a legal action, and no padded action is legal")
@@ -126,17 +119,11 @@ def render(case: Case) -> None:
             raise Broken("render", f"render({env.num_envs - 1})", f"gave {what}", "A picture is a uint8 array [height, width, 3]")
 
 
-def _steps_with_reset(env: GuardedEnv, num_steps: int) -> Iterator[Observations | Step]:
-    """The observations of a reset, then the steps of a walk from there."""
+def _seen(env: GuardedEnv, num_steps: int) -> Iterator[tuple[Seen, torch.Tensor]]:
+    """Everything of a reset and the random walk from there, each tensor with the copies [B] that a fault ended in that step."""
     first = env.reset()
-    yield first
-    yield from walk(env, num_steps, first)
-
-
-def _shown(env: GuardedEnv, step: Observations | Step) -> list[tuple[str, Observations]]:
-    """All observations of a step, with when they were given; ``final`` where an episode ended."""
-    if isinstance(step, Observations):
-        return [("reset()", step)]
-    when = f"step {env.time}"
-    rows = (step.terminated | step.truncated)[:, None, None]
-    return [(when, step.observations), (f"{when}, final", step.final._replace(obs=step.final.obs * rows))]
+    for seen in seen_observations("reset()", first):
+        yield seen, torch.zeros(env.num_envs, dtype=torch.bool, device=env.device)
+    for step in walk(env, num_steps, first):
+        for seen in seen_step(f"step {env.time}", step):
+            yield seen, step.invalid

@@ -177,4 +177,4 @@ def blank(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 def ends_seen(ends: int, case: Case) -> None:
     """A rule about ends was looked at only if there were any."""
     if not ends:
-        raise NotSeen(f"no episode ended within {case.num_steps} steps: --steps looks further")
+        raise NotSeen(f"no episode ended within {case.num_steps} steps: more look further (--steps, num_steps)")

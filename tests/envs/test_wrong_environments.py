@@ -319,7 +319,7 @@ def test_an_inexact_state_must_only_resume_and_finish(check) -> None:
 def test_what_cannot_be_seen_is_not_called_passed(check) -> None:
     found = check(on_spec(), num_steps=5)
     assert {rule: status for rule, (status, _) in found.items()} == dict.fromkeys(("limit", "episodes", "final"), "skipped")
-    assert "--steps 31" in found["limit"][1] and "no episode ended within 5 steps" in found["final"][1]
+    assert "31 steps look further" in found["limit"][1] and "no episode ended within 5 steps" in found["final"][1]
 
 
 def test_a_game_without_chance_says_so(check) -> None:
@@ -331,6 +331,12 @@ def test_observations_that_never_change_cannot_tell(check) -> None:
     moves = {"advance": lambda self, actions: (np.zeros((self.num_envs, 2)), np.zeros(self.num_envs, bool))}
     found = check(lambda base: {**still(base), **moves}, deterministic=True)
     assert list(found) == ["final"] and found["final"][0] == "skipped" and "never changes" in found["final"][1]
+
+
+def test_a_game_of_one_step_need_not_change_what_is_seen(check) -> None:
+    """A context, one choice, the next context: what is seen after the choice is what was seen before it."""
+    over = {"advance": lambda self, actions: (np.zeros((self.num_envs, 2)), np.zeros(self.num_envs, bool))}
+    assert check(lambda base: {**over, **on_spec(max_episode_steps=1)(base)}, num_steps=4) == {}
 
 
 RUBBISH = [None, 3, -1, "text", {}, [], (None,), [1.5, 2.5], object()]
