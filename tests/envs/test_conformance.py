@@ -14,7 +14,7 @@ class TestConformance(EnvironmentConformance):
     def _choose(self, task):
         type(self).task = task
         # Short enough that every episode of every family reaches its end within the walk.
-        type(self).options = {"length": 5} if task.startswith("matrix/") else {"max_episode_steps": 15}
+        type(self).options = {"length": 7} if task.startswith("matrix/") else {"max_episode_steps": 15}
 
     @pytest.mark.parametrize("recurrent_layers", NETWORKS, ids=NETWORKS.values())
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
