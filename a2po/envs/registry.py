@@ -66,7 +66,7 @@ def _family(name: str) -> Family:
     where = f"the task family '{name}', which an installed package registers as '{module}' (entry point group a2po.envs)"
     try:
         found = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(f"{where}, cannot be imported: {foreign(error)}") from error
     missing = [function for function in ("task_names", "make") if not callable(getattr(found, function, None))]
     if missing:
@@ -102,7 +102,7 @@ def make(
         return factory(task, num_envs, seed=seed, device=torch.device(device), num_threads=num_threads, **options)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if ":" not in task:
             raise
         raise TaskError(f"task '{task}': the factory raised {foreign(error)}") from error
@@ -148,7 +148,7 @@ def _own_module(task: str, name: str) -> ModuleType:
     try:
         _reach_working_folder(name.partition(".")[0])
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(f"task '{task}': the module '{name}' cannot be imported ({foreign(error)})") from error
 
 

@@ -85,6 +85,8 @@ def test_a_broken_one_fails_and_scripts_can_read_why(a2po: Run, tmp_path: Path) 
 
 
 BAD_MODULES = {
+    "my_env_leaves": "raise SystemExit(0)\n",
+    "my_env_factory_leaves": "def make(task, num_envs, **options):\n    raise SystemExit(0)\n",
     "my_env_syntax": "def make(:\n",
     "my_env_raises": "import json\n\n\njson.loads('{')\n",
     "my_env_factory": "def make(task, num_envs, *, seed, device, num_threads):\n    return undefined\n",
@@ -95,6 +97,8 @@ WRONG: list[tuple[list[str], list[str]]] = [
     (["no_such_module:make"], ["'no_such_module' cannot be imported", "ModuleNotFoundError"]),
     (["my_env_syntax:make"], ["SyntaxError", "my_env_syntax.py:1"]),
     (["my_env_raises:make"], ["JSONDecodeError", "my_env_raises.py:4"]),
+    (["my_env_leaves:make"], ["cannot be imported (SystemExit: 0 (my_env_leaves.py:1))"]),
+    (["my_env_factory_leaves:make"], ["the factory raised SystemExit: 0 (my_env_factory_leaves.py:2)"]),
     (["my_env_factory:make"], ["the factory raised NameError", "'undefined'", "my_env_factory.py:2"]),
     (["my_env_factory:mak"], ["has no 'mak'", "did you mean 'make'", "my_env_factory.py"]),
     (["my_env_factory.py:make"], ["did you mean 'my_env_factory:make'"]),
