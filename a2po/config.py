@@ -116,9 +116,13 @@ class TrainConfig(_Section):
 
     @model_validator(mode="after")
     def _enough_samples(self) -> TrainConfig:
-        samples = self.env.num_envs * self.update.rollout_length
+        length, chunk = self.update.rollout_length, self.update.chunk_length
+        if self.network.recurrent_layers and length % chunk:
+            raise ValueError(f"update.chunk_length = {chunk} does not divide update.rollout_length = {length}")
+        samples = self.env.num_envs * length // (chunk if self.network.recurrent_layers else 1)
         if samples < self.update.num_minibatches:
-            raise ValueError(f"update.num_minibatches = {self.update.num_minibatches} is more than the {samples} samples of an update")
+            kind = "chunks" if self.network.recurrent_layers else "samples"
+            raise ValueError(f"update.num_minibatches = {self.update.num_minibatches} is more than the {samples} {kind} of an update")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,7 +21,12 @@ def sha256(path: Path) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically."""
-    replace_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    replace_text(path, to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """Indented JSON, as it stands in our files."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -36,6 +42,39 @@ def replace_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def append_text(path: Path, text: str) -> None:
+    """Append to a file, or leave it as it was.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        left = memoryview(text.encode("utf-8"))
+        try:
+            while left:  # a disk that is nearly full takes a part and refuses the rest
+                left = left[file.write(left) :]
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+def require_room(folder: Path, size: int) -> None:
+    """Look before a large write: a disk that is filled to the last byte troubles everybody on it.
+
+    Raises:
+        OSError: fewer than ``size`` bytes are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(errno.ENOSPC, f"No space left on device: {size / 1e6:,.1f} MB to write, {free / 1e6:,.1f} MB free", str(folder))
+
+
+def leftovers(folder: Path, *names: str) -> list[Path]:
+    """Temporary files and folders that a killed writer of ``names`` left in ``folder``."""
+    return [path for name in names for path in folder.glob(f".{name}.tmp*")]
+
+
 @contextmanager
 def complete_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; on success it is flushed to disk and takes its final name, else it vanishes."""
@@ -45,10 +84,10 @@ def complete_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         for file in temporary.rglob("*"):
-            _sync(file)
-        _sync(temporary)
+            sync(file)
+        sync(temporary)
         _replace_folder(path, temporary, aside)
-        _sync(path.parent)
+        sync(path.parent)
         shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -66,7 +105,8 @@ def _replace_folder(path: Path, new: Path, aside: Path) -> None:
         raise
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

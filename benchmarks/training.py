@@ -1,4 +1,4 @@
-"""Whole training: env-steps per CPU second with its split, A2PO's update over MAPPO's, and the same work as HARL's HAPPO.
+"""Whole training: env-steps per CPU second with its split, A2PO's update over MAPPO's, GRU over MLP, the same work as HARL's HAPPO.
 
     python benchmarks/training.py [--iterations 20] [--json benchmarks/results/training.json]
 
@@ -64,7 +64,7 @@ def measure(config: TrainConfig, iterations: int, num_threads: int = 1) -> tuple
     torch.set_num_threads(1)
     env = make_env(config, config.env.num_envs, 0, num_threads=num_threads)
     team = TeamPolicy(env.spec, config.network, seed=0)
-    buffer = RolloutBuffer(env.spec, config.update.rollout_length, config.env.num_envs, torch.device("cpu"))
+    buffer = RolloutBuffer.for_team(team, config.update.rollout_length, config.env.num_envs, config.update.chunk_length)
     sampler = Sampler(env, team, buffer, generator(0, "sampling"))
     learner = PolicyLearner(team, rule(config.algorithm), config.update, seed=0)
     sampler.start()
@@ -77,12 +77,11 @@ def measure(config: TrainConfig, iterations: int, num_threads: int = 1) -> tuple
             clock.__init__()
         physics.__init__()
         act.__init__()
-        state = sampler.recurrent_state
         clock("sampling", sampler.collect)
         clock.cpu.setdefault("environment", []).append(sum(physics.cpu["step"]))
         clock.cpu.setdefault("inference", []).append(sum(act.cpu["act"]))
         with torch_threads(config.update.num_threads):
-            batch = clock("prepare", prepare, team, buffer, state)
+            batch = clock("prepare", prepare, team, buffer)
             clock("update", learner.update, batch)
         clock("statistics", team.update_statistics, buffer.obs[:-1], buffer.state[:-1], buffer.alive[:-1])
         sampler.advance()
@@ -116,11 +115,11 @@ def update_ratio(iterations: int) -> dict:
     learners = {}
     for name in ("mappo", "a2po"):
         team = TeamPolicy(env.spec, config.network, seed=0)
-        buffer = RolloutBuffer(env.spec, config.update.rollout_length, config.env.num_envs, torch.device("cpu"))
+        buffer = RolloutBuffer.for_team(team, config.update.rollout_length, config.env.num_envs, config.update.chunk_length)
         sampler = Sampler(env, team, buffer, generator(0, "sampling"))
         sampler.start()
         sampler.collect()
-        learners[name] = PolicyLearner(team, rule(name), config.update, seed=0), prepare(team, buffer, sampler.recurrent_state)
+        learners[name] = PolicyLearner(team, rule(name), config.update, seed=0), prepare(team, buffer)
     env.close()
     seconds = {name: [] for name in learners}
     for repeat in range(iterations + 2):
@@ -132,6 +131,24 @@ def update_ratio(iterations: int) -> dict:
     ratio = statistics.median(mine / other for mine, other in zip(seconds["a2po"], seconds["mappo"], strict=True))
     print(f"A2PO's update over MAPPO's, two agents, equal epochs, one thread: {ratio:.2f} (asked: at most 1.3)")
     return {"ms": {name: 1e3 * statistics.median(values) for name, values in seconds.items()}, "ratio": ratio}
+
+
+def recurrent_cost(iterations: int) -> dict:
+    """Whole training with a GRU over whole training without, at equal width: in place of the second hidden layer, or behind it."""
+    rows = {}
+    for algorithm in ("a2po", "mappo"):
+        costs = {}
+        for name, settings in {
+            "64, 64": [],
+            "64, GRU 64": ["network.hidden_sizes=[64]", "network.recurrent_layers=1"],
+            "64, 64, GRU 64": ["network.recurrent_layers=1"],
+        }.items():
+            clock, samples = measure(resolve(values={"algorithm": algorithm}, settings=settings), iterations)
+            costs[name] = sum(clock.median(part) for part in ("sampling", "prepare", "update", "statistics")) / samples * 1e6
+            ratio = costs[name] / costs["64, 64"]
+            rows[f"{algorithm} {name}"] = {"us_per_step": costs[name], "ratio": ratio}
+            print(f"{algorithm:5s} {name:15s} {costs[name]:6.1f} us of CPU per env-step, {ratio:.2f} x the MLP (asked: at most 3)")
+    return rows
 
 
 def against_harl(iterations: int) -> dict:
@@ -158,6 +175,7 @@ def main() -> None:
     results = {
         "whole_training": whole_training(arguments.iterations),
         "update_ratio": update_ratio(arguments.iterations),
+        "recurrent_cost": recurrent_cost(arguments.iterations),
         "against_harl": against_harl(max(arguments.iterations // 3, 3)),
         "provenance": provenance(),
     }

@@ -23,6 +23,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="The run's folder name under --runs.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run --name, or the newest one.")] = False,
     runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
+    plain: Annotated[bool, typer.Option("--plain", help="Plain lines instead of the dashboard.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Train a team: sample, update, evaluate greedily now and then, save. Ctrl-C saves and leaves."""
@@ -32,6 +33,7 @@ def train(
     require("training", torch="train", gymnasium="train")
     from a2po.training import runs as run_folders
     from a2po.training.loop import train as run_training
+    from a2po.training.view import TerminalView
 
     settings = [*(setting or []), *([f"run.total_steps={steps}"] if steps is not None else [])]
     values = {"task": task, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device}
@@ -41,7 +43,7 @@ def train(
         name = folder.name
     else:
         chosen = configuration.resolve(file=config, settings=settings, values=values)
-    result = run_training(chosen, name=name, resume=resume, runs=runs)
+    result = run_training(chosen, name=name, resume=resume, runs=runs, view=TerminalView(plain=plain))
     if as_json:
         print(json.dumps({**asdict(result), "run": str(result.run)}))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,7 @@ def run_facts(run: Path) -> dict[str, Any]:
     Raises:
         RunError: its configuration cannot be read.
     """
-    try:
-        config = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"the configuration '{run / 'config.toml'}' cannot be read: {error}") from None
+    config = run_config(run)
     last = _last_rows(run / "metrics.jsonl")
     return {
         "path": str(run),
@@ -35,16 +33,32 @@ def run_facts(run: Path) -> dict[str, Any]:
     }
 
 
+def run_config(run: Path) -> dict[str, Any]:
+    """The configuration of a run as it stands in its file.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        return tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"the configuration '{run / 'config.toml'}' cannot be read: {error}") from None
+
+
 def _last_rows(path: Path) -> dict[str, dict[str, Any]]:
-    """Kind -> its last row. A line that a crash cut short is left out."""
-    found: dict[str, dict[str, Any]] = {}
+    """Kind -> its last row."""
+    return {row["kind"]: row for row in metrics_rows(path)}
+
+
+def metrics_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """All rows of a run's metrics. A line that a crash cut short is left out."""
     for line in (_text(path) or "").splitlines():
         try:
             row = json.loads(line)
-            found[row["kind"]] = row
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, RecursionError):
             continue
-    return found
+        if isinstance(row, dict) and "kind" in row:
+            yield row
 
 
 def _text(path: Path) -> str | None:

@@ -57,7 +57,8 @@ def build_bundle(
     path = check_target(policy.run / "bundle" if output is None else Path(output), own=output is None)
     groups = group_agents(policy, chosen)
     with _one_thread(), closing(open_env(max(parity.BATCHES))) as env:
-        recording = parity.record(env, policy.team, seed=policy.config.seed)
+        steps = parity.RECURRENT_STEPS if policy.team.recurrent else parity.STEPS
+        recording = parity.record(env, policy.team, steps, seed=policy.config.seed)
     files: dict[str, bytes] = {}
     entries: dict[str, Any] = {}
     reports: dict[str, parity.ParityReport] = {}

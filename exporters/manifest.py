@@ -41,7 +41,7 @@ def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str) -> dic
         "weights": f"weights/{stem}.safetensors",
         "observation": {"size": spec.obs_sizes[agent], "features": list(spec.feature_names[agent])},
         "action": action,
-        "state": {"num_layers": shape.num_layers, "hidden_size": shape.hidden_size},
+        "state": dict(zip(("num_layers", "hidden_size"), shape.state_shape, strict=True)),
         "inputs": list(graph.ports.inputs),
         "outputs": list(graph.ports.outputs),
     }
@@ -107,7 +107,7 @@ def onnx_metadata(policy: TrainedPolicy, agents: list[str], weights_sha256: str)
         "task": policy.config.task,
         "observation": {"dtype": "float32", "names": _shared([spec.feature_names[row] for row in rows], agents)},
         "action": action,
-        "state": {"num_layers": shape.num_layers, "hidden_size": shape.hidden_size},
+        "state": dict(zip(("num_layers", "hidden_size"), shape.state_shape, strict=True)),
         "algorithm": policy.config.algorithm,
         "run": policy.run.resolve().name,
         "step": policy.step,

@@ -23,7 +23,11 @@ from a2po.streams import generator
 TOLERANCE = 1e-5
 """Largest difference of an output, absolute up to a value of 1 and relative beyond. Observed: below 3e-6."""
 STEPS = 200
+RECURRENT_STEPS = 1000
+"""A difference in what is remembered shows late."""
 BATCHES = (1, 3, 17)
+FORGETTING_INTERVAL = 97
+"""Steps between the resets that are added to those of the task, where episodes may be longer than the recording."""
 
 
 class ParityError(WorkFailed):
@@ -70,7 +74,10 @@ class ParityReport:
 
 @torch.no_grad()
 def record(env: VectorEnv, team: TeamPolicy, steps: int = STEPS, seed: int = 0) -> Recording:
-    """Play the sampled policy and keep what the agents saw. ``env`` has as many copies as the largest batch."""
+    """Play the sampled policy and keep what the agents saw. ``env`` has as many copies as the largest batch.
+
+    Every copy forgets now and then, each at other steps, as if an episode began: so every recording has resets.
+    """
     noise = generator(seed, "parity")
     observations, state = env.reset(), team.initial_state(env.num_envs)
     obs, masks, begun = [], [], [np.ones(env.num_envs, bool)]
@@ -83,8 +90,10 @@ def record(env: VectorEnv, team: TeamPolicy, steps: int = STEPS, seed: int = 0) 
         actions = team.act(observations.obs, observations.action_mask, state, noise)
         result = env.step(actions.actions)
         observations, ended = result.observations, result.terminated | result.truncated
-        state = torch.where(ended[None, :, None, None], 0.0, actions.state_out)
-        begun.append(ended.cpu().numpy().copy())
+        forgets = (step + 1 + torch.arange(env.num_envs, device=ended.device) * 5) % FORGETTING_INTERVAL == 0
+        begins = ended | forgets if team.recurrent else ended
+        state = torch.where(begins[None, :, None, None], 0.0, actions.state_out)
+        begun.append(begins.cpu().numpy().copy())
     return Recording(np.stack(obs), _with_single_choices(np.stack(masks)) if masks else None, np.stack(begun))
 
 

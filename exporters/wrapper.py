@@ -25,8 +25,7 @@ class Ports:
     @classmethod
     def of(cls, shape: ActorShape) -> Ports:
         """What an actor of this shape takes and gives."""
-        sizes, actions = (shape.mlp.input_size,), (shape.mlp.output_size,)
-        state = (shape.num_layers, shape.hidden_size)
+        sizes, actions, state = (shape.network.input_size,), (shape.network.output_size,), shape.state_shape
         inputs: dict[str, tuple[int, ...]] = {"obs": sizes}
         outputs: dict[str, tuple[int, ...]] = {"action": () if shape.discrete else actions}
         if shape.discrete:
@@ -34,7 +33,7 @@ class Ports:
             outputs["logits"] = actions
         else:
             outputs.update(mean=actions, log_std=actions)
-        if shape.num_layers:
+        if shape.network.num_layers:
             inputs["state_in"], outputs["state_out"] = state, state
         return cls(inputs, outputs)
 

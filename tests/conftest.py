@@ -39,7 +39,7 @@ def random_policy(run: Path, task: str = UNEVEN, **network) -> TrainedPolicy:
 def mask_padding(team: TeamPolicy) -> None:
     """Zero what no agent has, as training leaves it."""
     fresh = TeamPolicy(team.spec, team.network, seed=1).actors
-    first, last = "linear0_weight", f"linear{len(team.actor_shape.mlp.layer_sizes) - 1}_weight"
+    first, last = "linear0_weight", f"{team.actor_shape.network.output_layer}_weight"
     views, kept = team.actors.views(team.actors.values), fresh.views(fresh.values)
     for name in (first, last):
         views[name].mul_(kept[name] != 0)

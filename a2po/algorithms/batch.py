@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+Rows = Tensor | slice
+"""Which samples or chunks: indices, or a range of them."""
+
+
+class Selection(NamedTuple):
+    """Some chunks, and their samples: all first steps, then all second steps, ... Without memory a chunk is one sample."""
+
+    chunks: Rows
+    samples: Rows
+
 
 @dataclass(frozen=True)
 class Batch:
-    """M = T · B samples in the order of time, then copy. C is the number of critics: N, or 1."""
+    """M = T · B samples in the order of time, then copy. C is the number of critics: N, or 1.
+
+    Networks with memory are trained through chunks of c steps of one copy. There are K = M / c of them, in the order of time,
+    then copy; without memory c = 1 and every sample is a chunk.
+    """
 
     obs: Tensor  # [N, M, O]
     action_mask: Tensor | None  # [N, M, A]
-    recurrent_state: Tensor  # [N, M, L, H]
     samples: Tensor  # [N, M] or [N, M, A]
-    old_log_probs: Tensor  # [N, M]
     mask: Tensor  # [N, M] float: 1 where the agent was alive and the episode is valid
     state: Tensor  # [M, S] or [N, M, S]
     old_values: Tensor  # [C, M] in the value normaliser's units
@@ -27,39 +40,66 @@ class Batch:
     next_values: Tensor  # [T, B, N] of the true successors
     terminated: Tensor  # [T, B, N]
     truncated: Tensor  # [T, B, N]
+    actor_memory: Tensor  # [N, K, L, H] recurrent state before the chunk
+    critic_memory: Tensor  # [C, K, L, H]
+    keep: Tensor  # [M] float: 0 where an episode begins, which forgets the recurrent state
 
     @property
     def num_samples(self) -> int:
         """M."""
         return self.obs.shape[1]
 
+    @property
+    def num_chunks(self) -> int:
+        """K."""
+        return self.actor_memory.shape[1]
+
+    @property
+    def chunk_length(self) -> int:
+        """The steps of a chunk, c."""
+        return self.num_samples // self.num_chunks
+
     def agent_major(self, values: Tensor) -> Tensor:
         """[T, B, N] -> [N, M]."""
         return values.flatten(0, 1).T
 
+    def select(self, chunks: Rows) -> Selection:
+        """The chunks with their samples."""
+        length, copies = self.chunk_length, self.rewards.shape[1]
+        if length == 1:
+            return Selection(chunks, chunks)
+        which = torch.arange(chunks.start, chunks.stop, device=self.keep.device) if isinstance(chunks, slice) else chunks
+        first = which // copies * (length * copies) + which % copies
+        steps = torch.arange(length, device=first.device) * copies
+        return Selection(chunks, (first + steps.unsqueeze(1)).flatten())
 
-Rows = Tensor | slice
-"""Which samples: indices, or a range of them."""
+    def everything(self) -> Selection:
+        """All chunks."""
+        return self.select(slice(0, self.num_chunks))
+
+    def keep_of(self, selection: Selection) -> Tensor:
+        """[c, m] float: 0 where an episode begins within a chunk."""
+        return self.keep[selection.samples].view(self.chunk_length, -1)
 
 
-def minibatches(num_samples: int, num_minibatches: int, stream: torch.Generator, device: torch.device) -> Iterator[Rows]:
-    """Random index sets that cover all samples once; a single minibatch is all of them in their order."""
+def minibatches(num_chunks: int, num_minibatches: int, stream: torch.Generator, device: torch.device) -> Iterator[Rows]:
+    """Random index sets that cover all chunks once; a single minibatch is all of them in their order."""
     if num_minibatches == 1:
-        yield slice(0, num_samples)
+        yield slice(0, num_chunks)
         return
-    shuffled = torch.randperm(num_samples, generator=stream).to(device)
+    shuffled = torch.randperm(num_chunks, generator=stream).to(device)
     yield from shuffled.tensor_split(num_minibatches)
 
 
-def passes(rows: Rows, max_rows: int) -> Iterator[Rows]:
-    """A minibatch in parts of at most ``max_rows`` samples, whose gradients add up to the minibatch's."""
-    if isinstance(rows, slice):
-        yield from (slice(start, min(start + max_rows, rows.stop)) for start in range(rows.start, rows.stop, max_rows))
+def passes(chunks: Rows, max_chunks: int) -> Iterator[Rows]:
+    """A minibatch in parts of at most ``max_chunks`` chunks, whose gradients add up to the minibatch's."""
+    if isinstance(chunks, slice):
+        yield from (slice(start, min(start + max_chunks, chunks.stop)) for start in range(chunks.start, chunks.stop, max_chunks))
     else:
-        yield from torch.split(rows, max_rows)
+        yield from torch.split(chunks, max_chunks)
 
 
 def pick(values: Tensor, agents: slice, rows: Rows) -> Tensor:
-    """Some agents' samples: [N, M, ...] -> [n, m, ...]."""
+    """Some agents' samples or chunks: [N, M, ...] -> [n, m, ...]."""
     chosen = values[agents]
     return chosen[:, rows] if isinstance(rows, slice) else chosen.index_select(1, rows)

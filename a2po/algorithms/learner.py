@@ -9,14 +9,16 @@ from torch import Tensor
 
 from a2po.algorithms import advantages as estimators
 from a2po.algorithms import objectives, ordering
-from a2po.algorithms.batch import Batch, Rows, minibatches, passes, pick
+from a2po.algorithms.batch import Batch, Rows, Selection, minibatches, passes, pick
 from a2po.algorithms.update_rules import UpdateRule
 from a2po.config import UpdateConfig
 from a2po.errors import ConfigError
+from a2po.networks.distributions import MaskedCategorical, TanhMeanGaussian
 from a2po.networks.stack import AdamSettings
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import generator
 
+Distribution = MaskedCategorical | TanhMeanGaussian
 CPU_ROWS = 2048
 """On a CPU a minibatch goes through the networks in parts of this many samples, so that activations stay in the cache."""
 
@@ -57,7 +59,7 @@ class PolicyLearner:
         Position k of the order sees the ratios of the agents before it: ρ = ∏_{j before k} π̂ʲ/πʲ.
         """
         report, metrics = UpdateReport(), _Metrics(self.num_agents)
-        log_rho = torch.zeros_like(batch.old_log_probs[0])  # [M], log ρ
+        log_rho = torch.zeros_like(batch.mask[0])  # [M], log ρ
         advantages = self._advantages(batch, None)
         self.team.value_norm.update(*self._valid_returns(batch, advantages))
         remaining = list(range(self.num_agents))
@@ -67,11 +69,13 @@ class PolicyLearner:
                 advantages = self._advantages(batch, log_rho)
             agents = self._next_agents(position, batch, advantages, remaining, report)
             clip = self._clip(position, num_positions)
-            self._train(agents, batch, advantages, log_rho, clip, learning_rate_scale, metrics)
+            old_log_probs = self._log_probs(agents, batch)
+            self._train(agents, batch, advantages, old_log_probs, log_rho, clip, learning_rate_scale, metrics)
             report.clips.append(clip)
             remaining = [agent for agent in remaining if not agents.start <= agent < agents.stop]
             if remaining:
-                log_rho = log_rho + self._log_ratios(agents, batch).sum(0)
+                log_ratios = (self._log_probs(agents, batch) - old_log_probs) * batch.mask[agents]
+                log_rho = log_rho + log_ratios.sum(0)
         report.per_agent = metrics.means()
         return report
 
@@ -104,7 +108,15 @@ class PolicyLearner:
         return ordering.adaptive_clip(self.settings.clip, position + 1, num_positions, self.settings.clip_coefficient)
 
     def _train(
-        self, agents: slice, batch: Batch, advantages: Tensor, log_rho: Tensor, clip: float, rate_scale: float, metrics: _Metrics
+        self,
+        agents: slice,
+        batch: Batch,
+        advantages: Tensor,
+        old_log_probs: Tensor,
+        log_rho: Tensor,
+        clip: float,
+        rate_scale: float,
+        metrics: _Metrics,
     ) -> None:
         """All epochs of the actors in ``agents`` and of their critics."""
         team, settings = self.team, self.settings
@@ -118,16 +130,17 @@ class PolicyLearner:
         leaves = [*(actor.weights[name] for name in team.actors.shapes), *(critic.weights[name] for name in team.critics.shapes)]
         split = len(team.actors.shapes)
         stream = self.minibatch_streams[agents.start]
-        max_rows = CPU_ROWS if team.device.type == "cpu" else batch.num_samples
         for _ in range(settings.num_epochs):
-            for minibatch in minibatches(batch.num_samples, settings.num_minibatches, stream, team.device):
-                weights = _weights(batch.mask[agents], minibatch), _weights(batch.value_mask[None], minibatch)
+            for minibatch in minibatches(batch.num_chunks, settings.num_minibatches, stream, team.device):
+                samples = batch.select(minibatch).samples
+                weights = _weights(batch.mask[agents], samples), _weights(batch.value_mask[None], samples)
                 gradients: list[Tensor] = []
-                for rows in passes(minibatch, max_rows):
-                    policy_loss = self._policy_loss(agents, batch, normalised, rho, clip, rows, weights[0], metrics)
-                    value_loss = self._value_loss(critics, batch, targets, rows, weights[1])
-                    part = torch.autograd.grad(policy_loss + value_loss.sum(), leaves)
-                    gradients = [total + own for total, own in zip(gradients, part, strict=True)] if gradients else list(part)
+                for chunks in passes(minibatch, self._max_chunks(batch)):
+                    part = batch.select(chunks)
+                    policy_loss = self._policy_loss(agents, batch, normalised, old_log_probs, rho, clip, part, weights[0], metrics)
+                    value_loss = self._value_loss(critics, batch, targets, part, weights[1])
+                    own = torch.autograd.grad(policy_loss + value_loss.sum(), leaves)
+                    gradients = [total + more for total, more in zip(gradients, own, strict=True)] if gradients else list(own)
                     metrics.add(agents, value_loss=value_loss.detach())
                 actor_norm = team.actors.adam_step(agents, gradients[:split], settings.actor_learning_rate * rate_scale, self.adam)
                 critic_norm = team.critics.adam_step(critics, gradients[split:], settings.critic_learning_rate * rate_scale, self.adam)
@@ -135,15 +148,22 @@ class PolicyLearner:
                 metrics.minibatch_done(agents)
 
     def _policy_loss(
-        self, agents: slice, batch: Batch, advantages: Tensor, rho: Tensor, clip: float, rows: Rows, weights: Tensor, metrics: _Metrics
+        self,
+        agents: slice,
+        batch: Batch,
+        advantages: Tensor,
+        old_log_probs: Tensor,
+        rho: Tensor,
+        clip: float,
+        part: Selection,
+        weights: Tensor,
+        metrics: _Metrics,
     ) -> Tensor:
         """Negative surrogate and entropy bonus, summed over the agents; each is a mean over the agent's active samples."""
-        actor = self.team.actor(agents.start, agents.stop)
-        action_mask = None if batch.action_mask is None else pick(batch.action_mask, agents, rows)
-        parameters, _ = actor(pick(batch.obs, agents, rows), action_mask, self.team.no_state)
-        distribution = actor.distribution(parameters)
+        rows = part.samples
+        distribution = self._distribution(agents, batch, part)
         weight = pick(batch.mask, agents, rows) * weights
-        log_ratio = distribution.log_prob(pick(batch.samples, agents, rows)) - pick(batch.old_log_probs, agents, rows)
+        log_ratio = distribution.log_prob(pick(batch.samples, agents, rows)) - pick(old_log_probs, slice(None), rows)
         ratio = log_ratio.exp()
         others = pick(rho.expand_as(batch.mask), agents, rows)
         surrogate = objectives.surrogate(self.rule, ratio, others, pick(advantages, slice(None), rows), clip=clip)
@@ -155,10 +175,18 @@ class PolicyLearner:
         metrics.add_policy(agents, surrogate.detach(), ratio.detach(), log_ratio.detach(), weight, clip, entropy)
         return loss
 
-    def _value_loss(self, critics: slice, batch: Batch, targets: Tensor, rows: Rows, weights: Tensor) -> Tensor:
+    def _distribution(self, agents: slice, batch: Batch, part: Selection) -> Distribution:
+        """What the agents' actors would do now, in the samples of ``part``, from the memories that they had then."""
+        actor, rows = self.team.actor(agents.start, agents.stop), part.samples
+        action_mask = None if batch.action_mask is None else pick(batch.action_mask, agents, rows)
+        memory = pick(batch.actor_memory, agents, part.chunks)
+        return actor.distribution(actor.unroll(pick(batch.obs, agents, rows), action_mask, memory, batch.keep_of(part)))
+
+    def _value_loss(self, critics: slice, batch: Batch, targets: Tensor, part: Selection, weights: Tensor) -> Tensor:
         """[c] mean value loss of each critic over the valid samples."""
-        critic = self.team.critic(critics.start, critics.stop)
-        values = critic(pick(batch.state, critics, rows) if batch.state.dim() == 3 else pick(batch.state[None], slice(None), rows)[0])
+        critic, rows = self.team.critic(critics.start, critics.stop), part.samples
+        state = pick(batch.state, critics, rows) if batch.state.dim() == 3 else pick(batch.state[None], slice(None), rows)[0]
+        values = critic.unroll(state, pick(batch.critic_memory, critics, part.chunks), batch.keep_of(part))
         weight = pick(batch.value_mask[None], slice(None), rows) * weights
         old, target = pick(batch.old_values, critics, rows), pick(targets, slice(None), rows)
         clip = self.settings.clip if self.settings.clip_value else None
@@ -179,13 +207,21 @@ class PolicyLearner:
         return self.team.normalise_returns(returns.mean(0, keepdim=True))
 
     @torch.no_grad()
-    def _log_ratios(self, agents: slice, batch: Batch) -> Tensor:
-        """[n, M] log π̂/π of agents that have just been updated, over the whole batch; 0 where they were not alive."""
-        actor = self.team.actor(agents.start, agents.stop)
-        action_mask = None if batch.action_mask is None else batch.action_mask[agents]
-        parameters, _ = actor(batch.obs[agents], action_mask, self.team.no_state)
-        new = actor.distribution(parameters).log_prob(batch.samples[agents])
-        return (new - batch.old_log_probs[agents]) * batch.mask[agents]
+    def _log_probs(self, agents: slice, batch: Batch) -> Tensor:
+        """[n, M] of the batch's samples under the agents' policies as they are now.
+
+        The policy that sampled is asked again, in the form that training asks in, so that the first ratios are 1 to the last bit or two:
+        products of other shapes round differently, and a recurrent state carries that along.
+        """
+        log_probs = torch.empty_like(batch.mask[agents])
+        for chunks in passes(slice(0, batch.num_chunks), self._max_chunks(batch)):
+            part = batch.select(chunks)
+            log_probs[:, part.samples] = self._distribution(agents, batch, part).log_prob(pick(batch.samples, agents, part.samples))
+        return log_probs
+
+    def _max_chunks(self, batch: Batch) -> int:
+        """How many chunks go through the networks at once."""
+        return max(CPU_ROWS // batch.chunk_length, 1) if self.team.device.type == "cpu" else batch.num_chunks
 
     def state_dict(self) -> dict[str, Tensor]:
         """The random streams. Weights and optimisers belong to the team."""

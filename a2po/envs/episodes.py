@@ -60,7 +60,13 @@ class EpisodeTracker:
         self.returns += reward if reward.ndim == 1 else reward.mean(axis=1, dtype=np.float64)
 
     def finish(self, copies: np.ndarray, invalid: np.ndarray, metrics: Mapping[str, np.ndarray] | None = None) -> None:
-        """Record that the episodes of ``copies`` ended. ``invalid``: [B]; ``metrics``: name -> [B], else the running sums."""
+        """Record that the episodes of ``copies`` ended.
+
+        Args:
+            copies: which.
+            invalid: [B].
+            metrics: name -> [B], bool for what is a yes or no; by default the running sums.
+        """
         values = metrics if metrics is not None else dict(zip(self.metrics, self.sums, strict=True))
         for copy in copies:
             record: EpisodeRecord = {
@@ -70,7 +76,7 @@ class EpisodeTracker:
                 "return": float(self.returns[copy]),
                 "invalid": bool(invalid[copy]),
             }
-            record.update({name: float(value[copy]) for name, value in values.items()})
+            record.update({name: bool(value[copy]) if value.dtype == bool else float(value[copy]) for name, value in values.items()})
             self._finished.append(record)
 
     def drain(self) -> list[EpisodeRecord]:

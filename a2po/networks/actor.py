@@ -7,23 +7,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from a2po.networks import mlp
+from a2po.networks import network
 from a2po.networks.distributions import MaskedCategorical, TanhMeanGaussian, clamp_log_std, mask_logits
+from a2po.networks.mlp import Parameters
+from a2po.networks.network import NetworkShape
 
 
 @dataclass(frozen=True)
 class ActorShape:
-    """What an actor computes. The recurrent part is empty: ``num_layers`` is L of the state [M, L, H]."""
+    """What an actor computes."""
 
-    mlp: mlp.MlpShape
+    network: NetworkShape
     discrete: bool
-    num_layers: int = 0
-    hidden_size: int = 0
+
+    @property
+    def state_shape(self) -> tuple[int, int]:
+        """(L, H) of the recurrent state; (0, 0) without one."""
+        return self.network.num_layers, self.network.hidden_size
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of one actor's parameters."""
-        shapes = self.mlp.parameter_shapes()
-        return shapes if self.discrete else {**shapes, "log_std": (self.mlp.output_size,)}
+        shapes = self.network.parameter_shapes()
+        return shapes if self.discrete else {**shapes, "log_std": (self.network.output_size,)}
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Actor(nn.Module):
     def __init__(
         self,
         shape: ActorShape,
-        parameters: mlp.Parameters,
+        parameters: Parameters,
         *,
         scale: ObservationScale | None,
         action_dims: Tensor,
@@ -72,11 +77,30 @@ class Actor(nn.Module):
 
         Returns: the distribution's parameters, (masked logits [M, A],) or (mean [M, A], log_std [A]), and the next state.
         """
-        features = obs if self.scale is None else self.scale(obs)
-        output = mlp.forward(features, self.weights, self.shape.mlp, self.real_widths)
+        output, state_out = network.step(self._features(obs), state_in, self.weights, self.shape.network, self.real_widths)
+        return self._distribution_parameters(output, action_mask), state_out
+
+    def unroll(self, obs: Tensor, action_mask: Tensor | None, state_in: Tensor, keep: Tensor) -> tuple[Tensor, ...]:
+        """T steps of a stack at once: what T calls of ``forward`` give, for training.
+
+        Args:
+            obs: [n, T·M, O], all rows of the first step, then all of the second, ...
+            action_mask: [n, T·M, A] or None.
+            state_in: [n, M, L, H] before the first step.
+            keep: [T, M] 0 where an episode begins, which forgets the state, else 1.
+
+        Returns: the distribution's parameters for all T·M rows.
+        """
+        output = network.unroll(self._features(obs), state_in, keep, self.weights, self.shape.network, self.real_widths)
+        return self._distribution_parameters(output, action_mask)
+
+    def _features(self, obs: Tensor) -> Tensor:
+        return obs if self.scale is None else self.scale(obs)
+
+    def _distribution_parameters(self, output: Tensor, action_mask: Tensor | None) -> tuple[Tensor, ...]:
         if self.shape.discrete:
-            return (output if action_mask is None else mask_logits(output, action_mask),), state_in
-        return (torch.tanh(output), clamp_log_std(self.weights["log_std"])), state_in
+            return (output if action_mask is None else mask_logits(output, action_mask),)
+        return torch.tanh(output), clamp_log_std(self.weights["log_std"])
 
     def distribution(self, parameters: tuple[Tensor, ...]) -> MaskedCategorical | TanhMeanGaussian:
         """The distribution over actions, before scaling to the environment's units."""

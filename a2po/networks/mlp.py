@@ -17,13 +17,18 @@ ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
 @dataclass(frozen=True)
 class MlpShape:
-    """Layers of a network. ``input_size`` is the padded width, ``hidden_sizes`` the widths of the hidden layers."""
+    """Layers of a network. ``input_size`` is the padded width, ``hidden_sizes`` the widths of the hidden layers.
+
+    ``prefix`` begins the names of the parameters; with ``activate_output`` the last layer is a hidden one of a larger network.
+    """
 
     input_size: int
     hidden_sizes: tuple[int, ...]
     output_size: int
     activation: str = "tanh"
     layer_norm: bool = False
+    prefix: str = ""
+    activate_output: bool = False
 
     @property
     def layer_sizes(self) -> list[tuple[int, int]]:
@@ -36,10 +41,10 @@ class MlpShape:
         shapes: dict[str, tuple[int, ...]] = {}
         for layer, (inputs, outputs) in enumerate(self.layer_sizes):
             if self.layer_norm:
-                shapes[f"norm{layer}_scale"] = (inputs,)
-                shapes[f"norm{layer}_shift"] = (inputs,)
-            shapes[f"linear{layer}_weight"] = (inputs, outputs)
-            shapes[f"linear{layer}_bias"] = (outputs,)
+                shapes[f"{self.prefix}norm{layer}_scale"] = (inputs,)
+                shapes[f"{self.prefix}norm{layer}_shift"] = (inputs,)
+            shapes[f"{self.prefix}linear{layer}_weight"] = (inputs, outputs)
+            shapes[f"{self.prefix}linear{layer}_bias"] = (outputs,)
         return shapes
 
 
@@ -51,18 +56,19 @@ def initialise(
 
     Hidden gains are √2 (relu) or 5/3 (tanh); the head's gain is ``head_gain``.
     """
-    last = len(shape.layer_sizes) - 1
+    prefix, last = shape.prefix, len(shape.layer_sizes) - 1
     hidden_gain = sqrt(2.0) if shape.activation == "relu" else 5.0 / 3.0
     for layer, (inputs, outputs) in enumerate(shape.layer_sizes):
         real_inputs = input_size if layer == 0 else inputs
         real_outputs = output_size if layer == last else outputs
         weight = torch.empty(real_outputs, real_inputs)
-        torch.nn.init.orthogonal_(weight, head_gain if layer == last else hidden_gain, generator=generator)
-        parameters[f"linear{layer}_weight"].zero_()[:real_inputs, :real_outputs] = weight.T
-        parameters[f"linear{layer}_bias"].zero_()
+        is_head = layer == last and not shape.activate_output
+        torch.nn.init.orthogonal_(weight, head_gain if is_head else hidden_gain, generator=generator)
+        parameters[f"{prefix}linear{layer}_weight"].zero_()[:real_inputs, :real_outputs] = weight.T
+        parameters[f"{prefix}linear{layer}_bias"].zero_()
         if shape.layer_norm:
-            parameters[f"norm{layer}_scale"].zero_()[:real_inputs] = 1.0
-            parameters[f"norm{layer}_shift"].zero_()
+            parameters[f"{prefix}norm{layer}_scale"].zero_()[:real_inputs] = 1.0
+            parameters[f"{prefix}norm{layer}_shift"].zero_()
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -87,19 +93,28 @@ def normalise_features(inputs: Tensor, real_widths: Tensor | None = None) -> Ten
     return centred * torch.rsqrt(centred.square().sum(-1, keepdim=True) / widths + 1e-5)
 
 
+def normalised_linear(
+    inputs: Tensor, weight: Tensor, bias: Tensor, scale: Tensor, shift: Tensor, real_widths: Tensor | None = None
+) -> Tensor:
+    """LayerNorm with its own scale and shift, then ``linear``.
+
+    (s·x̂ + c) W + b = x̂ (s·W) + (c W + b): scaling the weights costs less than scaling every sample.
+    """
+    bias = linear(shift.unsqueeze(-2), weight, bias).squeeze(-2)
+    return linear(normalise_features(inputs, real_widths), scale.unsqueeze(-1) * weight, bias)
+
+
 def forward(inputs: Tensor, parameters: Parameters, shape: MlpShape, real_widths: Tensor | None = None) -> Tensor:
     """Outputs [..., M, J] for inputs [..., M, I]: (norm) linear, activation, ..., (norm) linear."""
     activation = ACTIVATIONS[shape.activation]
-    hidden = inputs
-    for layer in range(len(shape.layer_sizes)):
-        weight, bias = parameters[f"linear{layer}_weight"], parameters[f"linear{layer}_bias"]
+    hidden, last = inputs, len(shape.layer_sizes) - 1
+    for layer in range(last + 1):
+        weight, bias = parameters[f"{shape.prefix}linear{layer}_weight"], parameters[f"{shape.prefix}linear{layer}_bias"]
         if shape.layer_norm:
-            # (s·x̂ + c) W + b = x̂ (s·W) + (c W + b): scaling the weights costs less than scaling every sample.
-            scale, shift = parameters[f"norm{layer}_scale"], parameters[f"norm{layer}_shift"]
-            bias = linear(shift.unsqueeze(-2), weight, bias).squeeze(-2)
-            weight = scale.unsqueeze(-1) * weight
-            hidden = normalise_features(hidden, real_widths if layer == 0 else None)
-        hidden = linear(hidden, weight, bias)
-        if layer < len(shape.layer_sizes) - 1:
+            scale, shift = parameters[f"{shape.prefix}norm{layer}_scale"], parameters[f"{shape.prefix}norm{layer}_shift"]
+            hidden = normalised_linear(hidden, weight, bias, scale, shift, real_widths if layer == 0 else None)
+        else:
+            hidden = linear(hidden, weight, bias)
+        if layer < last or shape.activate_output:
             hidden = activation(hidden)
     return hidden

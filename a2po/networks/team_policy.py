@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -14,9 +15,10 @@ from torch import Tensor
 from a2po.config import NetworkConfig
 from a2po.envs.protocol import TaskSpec
 from a2po.errors import ConfigError, TaskError
-from a2po.networks import mlp
+from a2po.networks import network as networks
 from a2po.networks.actor import Actor, ActorShape, ObservationScale
 from a2po.networks.critic import Critic
+from a2po.networks.network import NetworkShape
 from a2po.networks.normalise import RunningNorm, ValueNorm
 from a2po.networks.stack import ParameterStack
 from a2po.streams import generator
@@ -29,7 +31,6 @@ class TeamActions(NamedTuple):
 
     actions: Tensor  # int64 [B, N] or float32 [B, N, A], the environment's units
     samples: Tensor  # the same before scaling; log-probabilities belong to these
-    log_probs: Tensor  # [B, N]
     state_out: Tensor  # [N, B, L, H]
 
 
@@ -45,12 +46,8 @@ class TeamPolicy:
 
     def __init__(self, spec: TaskSpec, network: NetworkConfig, *, seed: int, device: torch.device | str = "cpu") -> None:
         self.spec, self.network, self.device = spec, network, torch.device(device)
-
-        def body(inputs: int, outputs: int) -> mlp.MlpShape:
-            return mlp.MlpShape(inputs, network.hidden_sizes, outputs, network.activation, network.layer_norm)
-
-        self.actor_shape = ActorShape(body(spec.max_obs_size, spec.max_action_size), spec.discrete)
-        self.critic_shape = body(spec.state_size, 1)
+        self.actor_shape = ActorShape(NetworkShape.of(network, spec.max_obs_size, spec.max_action_size), spec.discrete)
+        self.critic_shape = NetworkShape.of(network, spec.state_size, 1)
         if spec.state_per_agent and network.critics == "one":
             raise ConfigError(
                 f"network.critics = 'one' needs a state that all agents share; {spec.task} has one per agent: use 'per_agent'"
@@ -67,7 +64,6 @@ class TeamPolicy:
             self.device
         )
         self._action_low, self._action_high = (bounds.to(self.device) for bounds in action_bounds(spec))
-        self.no_state = torch.zeros(0, device=self.device)
         self.actor = cache(self._actor)
         self.critic = cache(self._critic)
 
@@ -76,13 +72,15 @@ class TeamPolicy:
         for agent in range(spec.num_agents):
             own = {name: view[agent] for name, view in views.items()}
             stream = generator(seed, "actor weights", agent)
-            mlp.initialise(own, self.actor_shape.mlp, spec.obs_sizes[agent], spec.action_sizes[agent], self.network.head_gain, stream)
+            networks.initialise(
+                own, self.actor_shape.network, spec.obs_sizes[agent], spec.action_sizes[agent], self.network.head_gain, stream
+            )
             if not spec.discrete:
                 own["log_std"][: spec.action_sizes[agent]] = self.network.log_std_init
         views = self.critics.views(self.critics.values)
         for critic in range(self.num_critics):
             own = {name: view[critic] for name, view in views.items()}
-            mlp.initialise(own, self.critic_shape, spec.state_size, 1, 1.0, generator(seed, "critic weights", critic))
+            networks.initialise(own, self.critic_shape, spec.state_size, 1, 1.0, generator(seed, "critic weights", critic))
 
     def _actor(self, first: int, last: int) -> Actor:
         """The stacked actors of agents first..last-1, as trainable views. Called through the cache ``actor``."""
@@ -113,23 +111,27 @@ class TeamPolicy:
         """One agent's actor as an own copy at its real sizes, for the exporter."""
         inputs, outputs = self.spec.obs_sizes[agent], self.spec.action_sizes[agent]
         whole = {name: view[agent] for name, view in self.actors.views(self.actors.values).items()}
-        last = f"linear{len(self.actor_shape.mlp.layer_sizes) - 1}"
-        cut = {f"{last}_weight": (..., slice(outputs)), f"{last}_bias": (slice(outputs),), "log_std": (slice(outputs),)}
-        parameters = {name: value[cut[name]] if name in cut else value for name, value in whole.items()}
-        for name in ("norm0_scale", "norm0_shift", "linear0_weight"):
-            if name in parameters:
-                parameters[name] = parameters[name][:inputs]
-        body = self.actor_shape.mlp
-        shape = mlp.MlpShape(inputs, body.hidden_sizes, outputs, body.activation, body.layer_norm)
+        shape = replace(self.actor_shape, network=replace(self.actor_shape.network, input_size=inputs, output_size=outputs))
+        cuts = {name: tuple(slice(size) for size in sizes) for name, sizes in shape.parameter_shapes().items()}
+        parameters = {name: value[cuts[name]] for name, value in whole.items()}
         scale = self._scale(self.obs_norm, slice(agent, agent + 1))
         if scale is not None:
             scale = ObservationScale(scale.mean[0, :inputs].cpu().clone(), scale.inverse_std[0, :inputs].cpu().clone(), scale.clip)
         copies = {name: torch.nn.Parameter(value.detach().cpu().clone().contiguous()) for name, value in parameters.items()}
-        return Actor(ActorShape(shape, self.spec.discrete), copies, scale=scale, action_dims=torch.ones(outputs))
+        return Actor(shape, copies, scale=scale, action_dims=torch.ones(outputs))
 
     def initial_state(self, num_envs: int) -> Tensor:
-        """Zero recurrent state [N, B, L, H]."""
-        return torch.zeros(self.spec.num_agents, num_envs, self.actor_shape.num_layers, self.actor_shape.hidden_size, device=self.device)
+        """Zero recurrent state [N, B, L, H] of the actors."""
+        return torch.zeros(self.spec.num_agents, num_envs, *self.actor_shape.state_shape, device=self.device)
+
+    def initial_memory(self, num_envs: int) -> Tensor:
+        """Zero recurrent state [C, B, L, H] of the critics."""
+        return torch.zeros(self.num_critics, num_envs, *self.actor_shape.state_shape, device=self.device)
+
+    @property
+    def recurrent(self) -> bool:
+        """The networks remember."""
+        return self.network.recurrent_layers > 0
 
     @torch.no_grad()
     def act(self, obs: Tensor, action_mask: Tensor | None, state_in: Tensor, noise: torch.Generator | None) -> TeamActions:
@@ -145,15 +147,13 @@ class TeamPolicy:
         masks = None if action_mask is None else action_mask.transpose(0, 1)
         parameters, state_out = actor(obs.transpose(0, 1), masks, state_in)  # [B, N, O] -> [N, B, O]
         distribution = actor.distribution(parameters)
-        samples = distribution.mode() if noise is None else distribution.sample(noise)
-        log_probs = distribution.log_prob(samples).transpose(0, 1)  # [N, B] -> [B, N]
-        samples = samples.transpose(0, 1)
-        return TeamActions(self.to_env_units(samples), samples, log_probs, state_out)
+        samples = (distribution.mode() if noise is None else distribution.sample(noise)).transpose(0, 1)  # [N, B] -> [B, N]
+        return TeamActions(self.to_env_units(samples), samples, state_out)
 
-    def values(self, state: Tensor) -> Tensor:
-        """Values [C, M] of states [M, S] or [M, N, S], in the value normaliser's units."""
-        values: Tensor = self.critic(0, self.num_critics)(state.transpose(0, 1) if state.dim() == 3 else state)
-        return values
+    def values(self, state: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Values [C, M] of states [M, S] or [M, N, S], in the value normaliser's units, and the critics' memory [C, M, L, H] after them."""
+        values, memory = self.critic(0, self.num_critics)(state.transpose(0, 1) if state.dim() == 3 else state, memory)
+        return values, memory
 
     def denormalise_values(self, values: Tensor) -> Tensor:
         """[C, M] from the normaliser's units to returns."""

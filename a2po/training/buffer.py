@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 
 from a2po.envs.protocol import Observations, Step, TaskSpec
 from a2po.errors import WorkFailed
-from a2po.networks.team_policy import TeamActions
+from a2po.networks.team_policy import TeamActions, TeamPolicy
 
 
 class RolloutBuffer:
-    """T steps of B copies. Letters as in ``a2po.envs.protocol``; observation tensors hold one slot more for the successor."""
+    """T steps of B copies. Letters as in ``a2po.envs.protocol``; observation tensors hold one slot more for the successor.
 
-    def __init__(self, spec: TaskSpec, length: int, num_envs: int, device: torch.device) -> None:
+    Of the recurrent states only those at the first step of each chunk are kept, and those after the last step.
+
+    Args:
+        spec: the task.
+        length: T.
+        num_envs: B.
+        device: where training happens.
+        memories: the networks' recurrent states before the first step, actors' [N, B, L, H] and critics' [C, B, L, H].
+        chunk_length: steps between recurrent states that are kept; divides T.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        length: int,
+        num_envs: int,
+        device: torch.device,
+        *,
+        memories: tuple[Tensor, Tensor] | None = None,
+        chunk_length: int = 1,
+    ) -> None:
         agents, rows = spec.num_agents, (length, num_envs)
         state_shape = (agents, spec.state_size) if spec.state_per_agent else (spec.state_size,)
         reward_shape = (agents,) if spec.reward_per_agent else ()
@@ -29,10 +51,20 @@ class RolloutBuffer:
         self.alive = torch.ones(length + 1, num_envs, agents, dtype=torch.bool, device=device)
         self.final_state = zeros(length, num_envs, *state_shape)
         self.samples = zeros(*rows, agents, dtype=torch.int64) if spec.discrete else zeros(*rows, agents, spec.max_action_size)
-        self.log_probs = zeros(*rows, agents)
         self.reward = zeros(*rows, *reward_shape)
         self.terminated, self.truncated, self.invalid = (zeros(*rows, dtype=torch.bool) for _ in range(3))
         self.slots = [self._slot(t) for t in range(length + 1)]
+        nothing = zeros(agents, num_envs, 0, 0)
+        self.chunk_length = chunk_length
+        self.actor_memory, self.critic_memory = (
+            memory.expand(length // chunk_length + 1, *memory.shape).clone() for memory in memories or (nothing, nothing)
+        )  # [T / c + 1, N or C, B, L, H]
+
+    @classmethod
+    def for_team(cls, team: TeamPolicy, length: int, num_envs: int, chunk_length: int) -> Self:
+        """A buffer for what ``team`` plays: on its device, with room for what its networks remember."""
+        memories = team.initial_state(num_envs), team.initial_memory(num_envs)
+        return cls(team.spec, length, num_envs, team.device, memories=memories, chunk_length=chunk_length if team.recurrent else 1)
 
     def _slot(self, t: int) -> Observations:
         mask = None if self.action_mask is None else self.action_mask[t]
@@ -45,22 +77,27 @@ class RolloutBuffer:
     def wrap(self) -> None:
         """Move the last slot to the first: the next rollout goes on where this one ended."""
         copy_observations(self.slots[-1], self.slots[0])
+        for memory in (self.actor_memory, self.critic_memory):
+            memory[0] = memory[-1]
 
     def record(self, t: int, actions: TeamActions, step: Step) -> None:
         """Store step t. Its successor observations are in slot t + 1 already."""
         self.samples[t] = actions.samples
-        self.log_probs[t] = actions.log_probs
         self.reward[t] = step.reward
         self.terminated[t] = step.terminated
         self.truncated[t] = step.truncated
         self.invalid[t] = step.invalid
         self.final_state[t] = step.final.state
 
+    def ended(self) -> Tensor:
+        """[T, B] True where an episode ended with the step."""
+        return self.terminated | self.truncated
+
     def valid(self) -> Tensor:
         """[T, B] False for the steps of episodes that a fault ended."""
         if not bool(self.invalid.any()):
             return torch.ones_like(self.invalid)
-        ended = self.terminated | self.truncated
+        ended = self.ended()
         dropped = torch.zeros_like(self.invalid)
         following = torch.zeros_like(self.invalid[0])
         for t in reversed(range(self.length)):
@@ -73,8 +110,9 @@ class RolloutBuffer:
         if bool(valid.all()):
             return
         length = self.length
-        for values in (self.obs[:length], self.state[:length], self.samples, self.log_probs, self.reward, self.final_state):
+        for values in (self.obs[:length], self.state[:length], self.samples, self.reward, self.final_state):
             values[~valid] = 0
+        self.actor_memory[:-1].transpose(1, 2)[~valid[:: self.chunk_length]] = 0  # [T / c, B, N, L, H]
 
     def check_finite(self, task: str) -> None:
         """No NaN and no infinity where it counts, after ``drop``.

@@ -10,20 +10,20 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from a2po.errors import CheckpointError
-from a2po.files import complete_folder, replace_text, sha256, write_json
+from a2po.files import complete_folder, leftovers, replace_text, require_room, sha256, sync, to_json
+from a2po.training.state_tree import join_state, split_state
 
-FORMAT = 1
-TENSORS, TREE = "tensors.safetensors", "state.json"
+FORMAT = 2
+TENSORS, TREE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 Say = Callable[[str], None]
 
 
@@ -38,8 +38,8 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 3) -> None:
         self.folder, self.keep = folder, keep
 
-    def save(self, step: int, state: dict[str, Any], *, best: bool = False) -> Path:
-        """Write one checkpoint, point ``latest`` (and ``best``) at it, then forget the oldest.
+    def save(self, step: int, state: dict[str, Any], *, best: bool = False, milestone: bool = False) -> Path:
+        """Write one checkpoint, point ``latest`` (and ``best``) at it, then forget the oldest. A milestone is never forgotten.
 
         ``latest`` is for people and scripts; ``load`` looks at the folders themselves.
 
@@ -48,21 +48,31 @@ class Checkpoints:
         """
         path = self.folder / checkpoint_name(step)
         tensors: dict[str, Tensor] = {}
-        tree = _split(state, "", tensors)
-        with complete_folder(path) as temporary:
-            (temporary / TENSORS).write_bytes(save(tensors))  # written here, so that a full disk is a plain OSError
-            write_json(temporary / TREE, tree)
+        tree = split_state(state, "", tensors)
+        content = save(tensors)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        require_room(self.folder, len(content))
+        with complete_folder(path) as temporary:  # which waits for the disk, once for each file
+            (temporary / TENSORS).write_bytes(content)  # written here, so that a full disk is a plain OSError
+            (temporary / TREE).write_text(to_json(tree), encoding="utf-8")
             hashes = {name: sha256(temporary / name) for name in (TENSORS, TREE)}
-            write_json(temporary / "manifest.json", {"format": FORMAT, "step": step, "sha256": hashes})
+            manifest = {"format": FORMAT, "step": step, "milestone": milestone, "sha256": hashes}
+            (temporary / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
         replace_text(self.folder / "latest", path.name + "\n")
         if best:
             replace_text(self.folder / "best", path.name + "\n")
+        sync(self.folder)  # what is forgotten now must not be what a pointer names after a power cut
         self._prune(path.name)
         return path
 
     def names(self) -> list[str]:
         """All checkpoints, newest first."""
-        return sorted((path.name for path in self.folder.glob("step_*") if path.is_dir()), reverse=True)
+        return sorted(self._places(), reverse=True)
+
+    def _places(self) -> dict[str, Path]:
+        """Name -> folder. A process that is killed while it replaces a checkpoint leaves the old one aside, whole."""
+        aside = {_name_of(path): path for path in self.folder.glob(".step_*.old*")}
+        return {**aside, **{path.name: path for path in self.folder.glob("step_*") if path.is_dir()}}
 
     def pointer(self, name: str) -> str | None:
         """What ``latest`` or ``best`` points at."""
@@ -77,14 +87,14 @@ class Checkpoints:
         Raises:
             CheckpointError: there is none, or none is whole.
         """
-        self._put_back()
-        names = self.names()
+        places = self._places()
+        names = sorted(places, reverse=True)
         if not names:
             raise CheckpointError(f"no checkpoint in '{self.folder}': the run has not saved one yet")
         wanted = self._resolve(which, names)
         for name in [name for name in names if name <= wanted]:
             try:
-                return name, read_checkpoint(self.folder / name)
+                return name, read_checkpoint(places[name])
             except CheckpointError as error:
                 say(f"checkpoint {name} is damaged ({error}); trying the one before")
         raise CheckpointError(f"no whole checkpoint up to {wanted} in '{self.folder}'")
@@ -105,72 +115,83 @@ class Checkpoints:
             shutil.rmtree(self.folder / f"damaged_{damaged}", ignore_errors=True)
             os.replace(self.folder / damaged, self.folder / f"damaged_{damaged}")
 
-    def _put_back(self) -> None:
-        """A process killed while it replaced a checkpoint leaves the old one aside, whole."""
-        for aside in self.folder.glob(".step_*.old*"):
-            path = self.folder / aside.name[1:].partition(".")[0]
-            if not path.exists():
-                os.replace(aside, path)
+    def clean(self) -> None:
+        """Put back, or remove, what killed writers left. Only for the process that trains the run: nobody else writes here."""
+        for name, path in self._places().items():
+            if path.name != name:
+                os.replace(path, self.folder / name)
+        for orphan in [*self.folder.glob(".step_*"), *leftovers(self.folder, "latest", "best")]:
+            _remove(orphan)
 
     def _prune(self, newest: str) -> None:
-        kept = {newest, *self.names()[: self.keep], self.pointer("best")}
-        leftovers = [path.name for path in self.folder.glob(".step_*")]  # of processes that were killed while writing
-        for name in [*leftovers, *self.names()]:
-            if name not in kept:
-                shutil.rmtree(self.folder / name, ignore_errors=True)
+        names = self.names()
+        kept = {newest, *names[: self.keep], self.pointer("best")}
+        for name in names:
+            if name not in kept and not self._is_milestone(name):
+                pruned = self.folder / f".{name}.pruned"  # a half-removed folder must not have a checkpoint's name
+                with suppress(OSError):
+                    os.replace(self.folder / name, pruned)
+                    shutil.rmtree(pruned)
+
+    def _is_milestone(self, name: str) -> bool:
+        try:
+            return json.loads((self.folder / name / MANIFEST).read_text(encoding="utf-8")).get("milestone") is True
+        except (OSError, ValueError, AttributeError, RecursionError):
+            return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _name_of(path: Path) -> str:
+    """The checkpoint that a folder holds, which lies aside as ``.step_….old<process>`` while it is replaced."""
+    return path.name.removeprefix(".").partition(".")[0]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state in one checkpoint folder.
 
     Raises:
-        CheckpointError: a file is missing, altered or unreadable, or the format is not ours.
+        CheckpointError: a file is missing, altered or unreadable, or the format is not ours. The message names the file.
     """
+    manifest = _read_json(path / MANIFEST)
+    if isinstance(manifest, dict) and manifest.get("format", FORMAT) != FORMAT:
+        raise CheckpointError(f"{MANIFEST} has format {manifest['format']}, this a2po reads {FORMAT}")
+    kinds = {"format": int, "step": int, "milestone": bool, "sha256": dict}
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
+        raise CheckpointError(f"{MANIFEST} is not that of a checkpoint")
+    if checkpoint_name(manifest["step"]) != _name_of(path):
+        raise CheckpointError(f"{MANIFEST} is that of step {manifest['step']}")
+    for file in (TENSORS, TREE):
+        expected, actual = str(manifest["sha256"].get(file)), _hash(path / file)
+        if actual != expected:
+            raise CheckpointError(f"{file} has SHA-256 {actual[:12]}…, its manifest says {expected[:12]}…")
     try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            raise CheckpointError(f"format {manifest['format']}, this a2po reads {FORMAT}")
-        if checkpoint_name(manifest["step"]) != path.name:
-            raise CheckpointError(f"its manifest is that of step {manifest['step']}")
-        for name in (TENSORS, TREE):
-            expected, actual = manifest["sha256"][name], sha256(path / name)
-            if actual != expected:
-                raise CheckpointError(f"{name} has SHA-256 {actual[:12]}…, its manifest says {expected[:12]}…")
-        tensors = load_file(path / TENSORS)
-        tree = json.loads((path / TREE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise CheckpointError(f"{type(error).__name__}: {error}") from error
-    state: dict[str, Any] = _join(tree, tensors)
+        state: dict[str, Any] = join_state(_read_json(path / TREE), load_file(path / TENSORS))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{TENSORS} and {TREE} cannot be put together: {type(error).__name__}: {error}") from error
     return state
 
 
-def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """Replace tensors and arrays by references into ``tensors``; everything else must be plain JSON."""
-    if isinstance(value, dict):
-        return {str(key): _split(item, f"{path}/{key}", tensors) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_split(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
-    key = f"{len(tensors)}:{path}"  # numbered, so that no two paths can meet
-    if isinstance(value, Tensor):
-        tensors[key] = value.detach().cpu().contiguous().clone()
-        return {"$tensor": key}
-    if isinstance(value, np.ndarray):
-        tensors[key] = torch.from_numpy(value.copy(order="C"))
-        return {"$array": key}
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(f"a checkpoint cannot hold {type(value).__name__} at '{path}'")
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(_unreadable(path, error)) from None
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} is not JSON: {error}") from None
 
 
-def _join(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    if isinstance(tree, list):
-        return [_join(item, tensors) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    if set(tree) == {"$tensor"}:
-        return tensors[tree["$tensor"]]
-    if set(tree) == {"$array"}:
-        return tensors[tree["$array"]].numpy()
-    return {key: _join(item, tensors) for key, item in tree.items()}
+def _hash(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise CheckpointError(_unreadable(path, error)) from None
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path.name} is missing" if isinstance(error, FileNotFoundError) else f"{path.name} cannot be read: {error.strerror or error}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -39,14 +41,14 @@ class GreedyEvaluator:
         self._seed = stream_seed(config.seed, "evaluation")
         self._env: VectorEnv | None = None
 
-    def evaluate(self, step: int) -> list[float]:
-        """Returns of the episodes."""
+    def evaluate(self, step: int, progress: Callable[[int], None] | None = None) -> list[float]:
+        """Returns of the episodes. ``progress`` is that of ``play``."""
         episodes = self.config.run.evaluation_episodes
         if self._env is None:
             self._env = make_env(self.config, episodes, self._seed)
         seeds = [episode_seed(self._seed, copy, step) for copy in range(episodes)]
         actor = TeamActor(self.team, episodes, self._env.device)
-        return [record["return"] for record in play(self._env, actor, episodes, seeds=seeds) if not record["invalid"]]
+        return [record["return"] for record in play(self._env, actor, episodes, seeds=seeds, progress=progress) if not record["invalid"]]
 
     def close(self) -> None:
         """Free the environment."""

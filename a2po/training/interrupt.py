@@ -1,4 +1,8 @@
-"""SIGINT and SIGTERM ask the loop to save and leave; the second one leaves at once."""
+"""SIGINT and SIGTERM ask the loop to save and leave; the second one leaves at once.
+
+"At once" is an exception in the main thread, so that whatever is being written is cleared away on the way out; the third
+signal does what it would do without us.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,11 @@ class Interrupt:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.received = number
+        if self.received is None:
+            self.received = number
+            return
+        for own in self._before:
+            signal.signal(own, signal.SIG_DFL)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)

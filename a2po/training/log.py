@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from a2po.files import append_text
 from a2po.training.view import Status, View, describe
 
 LINE_INTERVAL_S = 60.0
+
+
+class Trouble:
+    """Says once that something cannot be written, and once that it can be again."""
+
+    def __init__(self, what: str, consequence: str, say: Callable[[str], None]) -> None:
+        self._what, self._consequence, self._say = what, consequence, say
+        self._lasting = False
+
+    def began(self, error: OSError) -> None:
+        """It failed."""
+        if not self._lasting:
+            self._say(f"{self._what} cannot be written ({error.strerror or error}): {self._consequence}")
+        self._lasting = True
+
+    def over(self) -> None:
+        """It worked."""
+        if self._lasting:
+            self._say(f"{self._what} can be written again")
+        self._lasting = False
 
 
 class LoggedView:
@@ -16,6 +38,7 @@ class LoggedView:
     def __init__(self, view: View, path: Path) -> None:
         self.view, self.path = view, path
         self._last: datetime | None = None
+        self._trouble = Trouble(path.name, "its lines are left out until it can", view.say)
 
     def start(self, step: int, total: int) -> None:
         """See ``View.start``."""
@@ -39,8 +62,11 @@ class LoggedView:
         self.view.stop()
 
     def _write(self, message: str) -> None:
+        if not self.path.parent.is_dir():  # a run that is refused has no folder
+            return
         try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {message}\n")
-        except OSError:
-            pass
+            append_text(self.path, f"{datetime.now():%Y-%m-%d %H:%M:%S}  {message}\n")
+        except OSError as error:
+            self._trouble.began(error)
+        else:
+            self._trouble.over()

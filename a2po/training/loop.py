@@ -11,8 +11,9 @@ import torch
 from a2po.config import TrainConfig, resolve
 from a2po.errors import ConfigError, RunError, WorkFailed
 from a2po.training.interrupt import Interrupt
+from a2po.training.lock import RunLock, busy, holder
 from a2po.training.log import LoggedView
-from a2po.training.runs import RUNS, already_there, create_run, default_name, newest_run, open_run, write_config
+from a2po.training.runs import RUNS, check_free, clean_run, create_run, default_name, newest_run, open_run, write_config
 from a2po.training.trainer import Trainer
 from a2po.training.view import TerminalView, View
 
@@ -47,11 +48,12 @@ def train(
         name: the run's folder in ``runs``; by default made of task, algorithm, seed and time.
         resume: continue from the newest whole checkpoint of ``name`` (by default of the newest run).
         runs: the folder that holds the runs.
-        view: shows progress; by default a bar in the terminal.
+        view: shows progress; by default a dashboard in a terminal and plain lines elsewhere.
 
     Raises:
         UserError: anything that the caller can mend.
         WorkFailed: training diverged.
+        KeyboardInterrupt, SystemExit: a second SIGINT or SIGTERM came before what the first one asked for was done.
     """
     runs, view = Path(runs), view or TerminalView()
     if name is not None and (not name.strip() or Path(name).name != name or name == ".."):
@@ -64,14 +66,20 @@ def train(
         if config is None:
             config = resolve()
         folder = runs / (name or default_name(config))
-        if folder.exists():
-            raise RunError(already_there(folder))
+        if holder(folder) is not None:
+            raise RunError(busy(folder))
+        check_free(folder)
     device, threads = pick_device(config.device), torch.get_num_threads()
     view = LoggedView(view, folder / "log.txt")
     trainer = Trainer(config, folder, device, view.say)  # may still refuse the task or its options: nothing is on disk yet
     torch.set_num_threads(1)  # more only while updating, see Trainer
+    lock = RunLock(folder, view.say)
     try:
         with Interrupt() as interrupt:
+            trainer.interrupted = lambda: interrupt.received is not None
+            lock.take()
+            clean_run(folder)
+            trainer.checkpoints.clean()
             if not resume:
                 create_run(folder, config)
             elif trainer.checkpoints.names():
@@ -83,14 +91,17 @@ def train(
             _run(trainer, view, interrupt)
     finally:
         trainer.close()
+        lock.release()
         torch.set_num_threads(threads)
     return TrainResult(folder, trainer.step, trainer.return_mean, trainer.evaluation, interrupt.received)
 
 
 def _run(trainer: Trainer, view: View, interrupt: Interrupt) -> None:
     view.say(trainer.headline())
+    trainer.sinks.start(trainer.step)
     view.start(trainer.step, trainer.config.run.total_steps)
     try:
+        trainer.catch_up()
         while not trainer.done and interrupt.received is None:
             view.show(trainer.round())
         saved = trainer.save()

@@ -11,13 +11,12 @@ from a2po.training.buffer import RolloutBuffer
 
 
 @torch.no_grad()
-def prepare(team: TeamPolicy, buffer: RolloutBuffer, recurrent_state: Tensor) -> Batch:
+def prepare(team: TeamPolicy, buffer: RolloutBuffer) -> Batch:
     """Evaluate the critics once and lay the data out agent first.
 
     Args:
         team: the policy that collected the data.
-        buffer: T filled steps.
-        recurrent_state: [N, B, L, H] at the first step.
+        buffer: T filled steps. The critics' memories of this rollout are put into it.
 
     Raises:
         WorkFailed: a valid reward, observation or state is not finite.
@@ -26,7 +25,8 @@ def prepare(team: TeamPolicy, buffer: RolloutBuffer, recurrent_state: Tensor) ->
     valid = buffer.valid()
     buffer.drop(valid)
     buffer.check_finite(team.spec.task)
-    normalised, next_normalised = _values(team, buffer)  # [C, T, B] each
+    evaluate = _values_with_memory if team.recurrent else _values
+    normalised, next_normalised = evaluate(team, buffer)  # [C, T, B] each
     rewards = buffer.reward if team.spec.reward_per_agent else buffer.reward.unsqueeze(-1).expand(-1, -1, agents)
 
     def per_agent(flags: Tensor) -> Tensor:
@@ -39,9 +39,7 @@ def prepare(team: TeamPolicy, buffer: RolloutBuffer, recurrent_state: Tensor) ->
     return Batch(
         obs=_agent_major(buffer.obs[:length]),
         action_mask=None if buffer.action_mask is None else _agent_major(buffer.action_mask[:length]),
-        recurrent_state=recurrent_state,
         samples=_agent_major(buffer.samples),
-        old_log_probs=_agent_major(buffer.log_probs),
         mask=_agent_major(buffer.alive[:length] & valid.unsqueeze(-1)).float(),
         state=_agent_major(buffer.state[:length]) if team.spec.state_per_agent else buffer.state[:length].flatten(0, 1),
         old_values=normalised.flatten(1),
@@ -51,17 +49,56 @@ def prepare(team: TeamPolicy, buffer: RolloutBuffer, recurrent_state: Tensor) ->
         next_values=real_units(next_normalised),
         terminated=per_agent(buffer.terminated),
         truncated=per_agent(buffer.truncated),
+        actor_memory=_chunk_major(buffer.actor_memory),
+        critic_memory=_chunk_major(buffer.critic_memory),
+        keep=_keep(buffer).flatten(),
     )
 
 
 def _values(team: TeamPolicy, buffer: RolloutBuffer) -> tuple[Tensor, Tensor]:
     """Normalised values [C, T, B] of the states and of their true successors."""
-    values = team.values(buffer.state.flatten(0, 1)).view(team.num_critics, buffer.length + 1, buffer.num_envs)
+    nothing = buffer.critic_memory[0, :, :0]
+    values, _ = team.values(buffer.state.flatten(0, 1), nothing)
+    values = values.view(team.num_critics, buffer.length + 1, buffer.num_envs)
     successors = values[:, 1:].clone()
     rows = buffer.truncated.nonzero(as_tuple=True)
     if len(rows[0]):
-        successors[:, rows[0], rows[1]] = team.values(buffer.final_state[rows])
+        successors[:, rows[0], rows[1]], _ = team.values(buffer.final_state[rows], nothing)
     return values[:, :-1], successors
+
+
+def _values_with_memory(team: TeamPolicy, buffer: RolloutBuffer) -> tuple[Tensor, Tensor]:
+    """The same step by step. What follows a cut episode is valued with the memory from before the reset."""
+    values = torch.empty(buffer.length + 1, team.num_critics, buffer.num_envs, device=team.device)
+    successors = values[1:].clone()
+    keep, cut = _keep(buffer), set(buffer.truncated.any(1).nonzero().flatten().tolist())
+    memory = buffer.critic_memory[0]
+    for t in range(buffer.length):
+        if t > 0:
+            memory = memory * keep[t, :, None, None]
+        if t % buffer.chunk_length == 0:
+            buffer.critic_memory[t // buffer.chunk_length] = memory
+        values[t], memory = team.values(buffer.state[t], memory)
+        if t in cut:
+            copies = buffer.truncated[t].nonzero().flatten()
+            successors[t, :, copies], _ = team.values(buffer.final_state[t, copies], memory[:, copies])
+    memory = memory * ~buffer.ended()[-1, :, None, None]
+    buffer.critic_memory[-1] = memory
+    values[-1], _ = team.values(buffer.state[-1], memory)
+    successors = torch.where(buffer.truncated.unsqueeze(1), successors, values[1:])
+    return values[:-1].transpose(0, 1), successors.transpose(0, 1)  # [T, C, B] -> [C, T, B]
+
+
+def _keep(buffer: RolloutBuffer) -> Tensor:
+    """[T, B] float: 0 where an episode began with the step. The recurrent state at the first step is reset already."""
+    keep = torch.ones_like(buffer.truncated, dtype=torch.float32)
+    keep[1:] -= buffer.ended()[:-1].float()
+    return keep
+
+
+def _chunk_major(memory: Tensor) -> Tensor:
+    """[T / c + 1, N, B, L, H] -> [N, K, L, H]."""
+    return memory[:-1].transpose(0, 1).flatten(1, 2).contiguous()
 
 
 def _agent_major(values: Tensor) -> Tensor:

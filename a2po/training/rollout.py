@@ -17,34 +17,41 @@ class Sampler:
 
     def __init__(self, env: VectorEnv, team: TeamPolicy, buffer: RolloutBuffer, noise: torch.Generator) -> None:
         self.env, self.team, self.buffer, self.noise = env, team, buffer, noise
-        self.recurrent_state: Tensor = team.initial_state(env.num_envs)
         self._same_device = env.device == team.device
 
     def start(self) -> None:
-        """Reset every copy."""
+        """Reset every copy. Whoever begins anew remembers nothing."""
         self.buffer.start(self.env.reset())
+        for memory in (self.buffer.actor_memory, self.buffer.critic_memory):
+            memory[0] = 0.0
 
     def collect(self) -> None:
-        """Play ``buffer.length`` steps. Slot 0 holds the observations to begin with."""
+        """Play ``buffer.length`` steps. Slot 0 holds the observations to begin with, ``actor_memory[0]`` the recurrent state."""
         buffer, env = self.buffer, self.env
+        memory = buffer.actor_memory[0]
         for t in range(buffer.length):
             now, following = buffer.slots[t], buffer.slots[t + 1]
-            actions = self.team.act(now.obs, now.action_mask, self.recurrent_state, self.noise)
+            actions = self.team.act(now.obs, now.action_mask, memory, self.noise)
             step = env.step(actions.actions.to(env.device), out=following if self._same_device else None)
             if not self._same_device:
                 copy_observations(step.observations, following)
             buffer.record(t, actions, step)
-            self.recurrent_state = actions.state_out
+            if self.team.recurrent:
+                ended = buffer.terminated[t] | buffer.truncated[t]
+                memory = torch.where(ended[:, None, None], 0.0, actions.state_out)  # whoever begins anew remembers nothing
+                if (t + 1) % buffer.chunk_length == 0:
+                    buffer.actor_memory[(t + 1) // buffer.chunk_length] = memory
 
     def advance(self) -> None:
         """Make the last successor the next rollout's first observation."""
         self.buffer.wrap()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The observations to go on from, the recurrent state and the random stream."""
+        """The observations to go on from, the recurrent states and the random stream."""
         now = self.buffer.slots[0]._asdict()
         held = {f"now.{name}": value for name, value in now.items() if value is not None}
-        return {**held, "recurrent_state": self.recurrent_state, "noise": self.noise.get_state()}
+        memories = {"actor_memory": self.buffer.actor_memory[0], "critic_memory": self.buffer.critic_memory[0]}
+        return {**held, **memories, "noise": self.noise.get_state()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> bool:
         """Go on from a saved state.
@@ -54,7 +61,8 @@ class Sampler:
         for name, slot in self.buffer.slots[0]._asdict().items():
             if slot is not None:
                 slot.copy_(state[f"now.{name}"])
-        self.recurrent_state = state["recurrent_state"].to(self.team.device)
+        self.buffer.actor_memory[0] = state["actor_memory"]
+        self.buffer.critic_memory[0] = state["critic_memory"]
         same_kind = state["noise"].shape == self.noise.get_state().shape
         if same_kind:
             self.noise.set_state(state["noise"])

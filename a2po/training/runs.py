@@ -15,11 +15,12 @@ from a2po.config import TrainConfig, to_toml, validate
 from a2po.envs.protocol import VectorEnv
 from a2po.envs.registry import make
 from a2po.errors import CheckpointError, RunError, TaskError, did_you_mean
-from a2po.files import replace_text, write_json
+from a2po.files import leftovers, replace_text, write_json
 from a2po.networks.team_policy import TeamPolicy
 from a2po.provenance import PROVENANCE, provenance, read_provenance
 from a2po.runtime.schema import RESERVED
 from a2po.training.checkpoints import Checkpoints
+from a2po.training.lock import LOCK
 
 RUNS = Path("runs")
 Say = Callable[[str], None]
@@ -44,31 +45,44 @@ def default_name(config: TrainConfig) -> str:
 
 
 def create_run(folder: Path, config: TrainConfig) -> None:
-    """Make a new run folder with its resolved configuration and provenance.
+    """Make a new run folder with its resolved configuration, which comes last and makes it a run, and its provenance.
 
     Raises:
         RunError: it exists already, or cannot be made.
     """
+    check_free(folder)
     try:
-        (folder / "checkpoints").mkdir(parents=True)
-        write_config(folder, config)
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         write_json(folder / PROVENANCE, provenance())
-    except FileExistsError:
-        raise RunError(already_there(folder)) from None
+        write_config(folder, config)
     except OSError as error:
         raise RunError(f"the run folder '{folder}' cannot be made: {error.strerror or error}") from error
+
+
+def check_free(folder: Path) -> None:
+    """A new run takes a folder that is not there, is empty, or holds what a process left that was killed while it made it.
+
+    Raises:
+        RunError: the folder is a run, or something else.
+    """
+    if (folder / "config.toml").is_file():
+        raise RunError(f"the run '{folder}' exists already: continue it with --resume, or choose another --name")
+    if not folder.is_dir():
+        return  # making it tells what is wrong with a file
+    begun = {LOCK, PROVENANCE, "log.txt", "checkpoints", *(path.name for path in leftovers(folder, PROVENANCE, "config.toml"))}
+    if any(path.name not in begun for path in folder.iterdir()) or any((folder / "checkpoints").glob("*")):
+        raise RunError(f"the folder '{folder}' exists already and is no run: choose another --name")
+
+
+def clean_run(folder: Path) -> None:
+    """Remove what killed writers left beside the checkpoints. Only for the process that trains the run."""
+    for orphan in leftovers(folder, PROVENANCE, "config.toml", "metrics.jsonl"):
+        orphan.unlink(missing_ok=True)
 
 
 def write_config(folder: Path, config: TrainConfig) -> None:
     """Write the resolved configuration into a run."""
     replace_text(folder / "config.toml", to_toml(config))
-
-
-def already_there(folder: Path) -> str:
-    """Why a new run cannot take this folder, and what to do."""
-    if (folder / "config.toml").is_file():
-        return f"the run '{folder}' exists already: continue it with --resume, or choose another --name"
-    return f"the folder '{folder}' exists already and is no run: choose another --name"
 
 
 def open_run(folder: Path) -> TrainConfig:

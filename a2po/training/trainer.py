@@ -16,21 +16,28 @@ from a2po.algorithms.learner import PolicyLearner, UpdateReport
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig
 from a2po.envs.protocol import EpisodeRecord
-from a2po.errors import WorkFailed
+from a2po.errors import CheckpointError, WorkFailed
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import generator, stream_seed
 from a2po.training.buffer import RolloutBuffer
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.greedy import GreedyEvaluator
-from a2po.training.metrics import MetricsFile
+from a2po.training.log import Trouble
+from a2po.training.metrics import MetricsFile, iterate_metrics
 from a2po.training.prepare import prepare
+from a2po.training.progress import Progress
 from a2po.training.rollout import Sampler
 from a2po.training.runs import load_team, make_env
+from a2po.training.sinks import Sinks
 from a2po.training.view import Status
 
 RECENT_EPISODES = 64
 MANY_EPISODES = 10
 """A majority of faults among at least this many of the last episodes is no accident and ends the run."""
+
+
+class _EvaluationCut(Exception):
+    """A signal came while the greedy episodes were played."""
 
 
 @contextmanager
@@ -49,18 +56,25 @@ class Trainer:
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device, say: Callable[[str], None]) -> None:
         self.config, self.folder, self.device, self.say = config, folder, device, say
         update_rule = rule(config.algorithm)
+        self.sinks = Sinks(config, folder, say)  # first: it may still refuse
         self.env = make_env(config, config.env.num_envs, stream_seed(config.seed, "environment"), device=device)
         self.team = TeamPolicy(self.env.spec, config.network, seed=config.seed, device=device)
-        self.buffer = RolloutBuffer(self.env.spec, config.update.rollout_length, config.env.num_envs, device)
+        update = config.update
+        self.buffer = RolloutBuffer.for_team(self.team, update.rollout_length, config.env.num_envs, update.chunk_length)
         self.sampler = Sampler(self.env, self.team, self.buffer, generator(config.seed, "sampling", device=device))
         self.learner = PolicyLearner(self.team, update_rule, config.update, seed=config.seed)
         self.greedy = GreedyEvaluator(config, self.team)
         self.checkpoints = Checkpoints(folder / "checkpoints", config.run.keep_checkpoints)
         self.metrics = MetricsFile(folder / "metrics.jsonl")
+        self.progress = Progress(config, self.env.spec, device)
         self.step, self.updates, self.invalid_episodes, self.time_s = 0, 0, 0, 0.0
         self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
         self.evaluation: float | None = None
         self.best: float | None = None
+        self.interrupted: Callable[[], bool] = lambda: False
+        self._evaluation_due = False
+        self._save_s = 0.0
+        self._metrics_trouble = Trouble("metrics.jsonl", "its rows are held back and tried again", say)
         self._started = False
         self._saved_step: int | None = None
         self._faults: deque[bool] = deque(maxlen=2 * MANY_EPISODES)
@@ -88,21 +102,23 @@ class Trainer:
             self.sampler.start()
             self._started = True
         begin = time.perf_counter()
-        recurrent_state = self.sampler.recurrent_state
         self.sampler.collect()
         sampled = time.perf_counter()
         with torch_threads(self.config.update.num_threads):
-            batch = prepare(self.team, self.buffer, recurrent_state)
+            batch = prepare(self.team, self.buffer)
             report = self.learner.update(batch, learning_rate_scale=self._learning_rate_scale())
         self.team.update_statistics(self.buffer.obs[:-1], self.buffer.state[:-1], self.buffer.alive[:-1], self.buffer.valid())
         self.sampler.advance()
         self._check_finite(report)
         end = time.perf_counter()
-        before, self.step, self.updates = self.step, self.step + self.buffer.length * self.buffer.num_envs, self.updates + 1
+        self.step, self.updates = self.step + self.buffer.length * self.buffer.num_envs, self.updates + 1
         self.time_s += end - begin
         self._record(report, self.env.drain_episodes(), sampled - begin, end - sampled)
-        self._evaluate_and_save(before)
-        return Status(self.step, self.return_mean, self.evaluation, (self.step - before) / (end - begin), (sampled - begin) / (end - begin))
+        self._evaluation_due = bool(self.config.run.evaluate_every) and (self._crossed(self.config.run.evaluate_every) or self.done)
+        best = self._evaluate()
+        if best or self._crossed(self.config.run.checkpoint_every) or self._crossed(self.config.run.milestone_every):
+            self._save_or_forget(best)
+        return self.progress.status(self.step, self.return_mean, self.evaluation, time.perf_counter() - end)
 
     def _learning_rate_scale(self) -> float:
         if self.config.update.learning_rate_schedule == "constant":
@@ -121,12 +137,14 @@ class Trainer:
         valid = [episode for episode in episodes if not episode["invalid"]]
         self._count_faults(len(episodes) - len(valid), len(episodes))
         self.recent.extend(episode["return"] for episode in valid)
+        self.progress.add_episodes(valid)
         row: dict[str, Any] = {"kind": "update", "step": self.step, "update": self.updates, "time_s": round(self.time_s, 3)}
         row |= {"episodes": len(valid), "invalid_episodes": self.invalid_episodes}
         if valid:
             for key in ("return", "length", *self.env.spec.metrics):
                 row[f"{key}_mean"] = sum(episode[key] for episode in valid) / len(valid)
-        row |= {"sampling_s": round(sampling_s, 4), "update_s": round(update_s, 4)}
+        row |= {"sampling_s": round(sampling_s, 4), "update_s": round(update_s, 4), "save_s": round(self._save_s, 4)}
+        self._save_s = 0.0  # what was spent on checkpoints since the row before
         row["steps_per_s"] = round(self.buffer.length * self.buffer.num_envs / (sampling_s + update_s), 1)
         row |= {"order": report.order, "clips": report.clips, "scores": report.scores}
         agents = self.env.spec.agents
@@ -143,24 +161,59 @@ class Trainer:
             self.say(f"{self.invalid_episodes:,} episodes ended in a simulator fault so far; they are left out of training")
 
     def _write_metrics(self, row: dict[str, Any]) -> None:
-        try:
-            self.metrics.write(row)
-        except OSError as error:
-            self.say(f"metrics of step {self.step:,} not written ({error.strerror or error})")
+        self.progress.add_rows([row])
+        self.sinks.write(row)
+        self._try_metrics(lambda: self.metrics.write(row))
 
-    def _evaluate_and_save(self, before: int) -> None:
-        run = self.config.run
-        best, best_before = False, self.best
-        if run.evaluate_every and (self.step // run.evaluate_every > before // run.evaluate_every or self.done):
-            returns = self.greedy.evaluate(self.step)
-            self.evaluation = sum(returns) / len(returns)
-            best = self.best is None or self.evaluation > self.best
-            self.best = self.evaluation if best else self.best
-            row = {"kind": "evaluation", "step": self.step, "time_s": round(self.time_s, 3), "episodes": len(returns)}
-            self._write_metrics({**row, "return_mean": self.evaluation, "returns": returns})
-        if best or self.step // run.checkpoint_every > before // run.checkpoint_every:
-            saved = self.save(best=best)
-            self.best = self.best if saved else best_before
+    def _try_metrics(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self._metrics_trouble.began(error)
+        else:
+            self._metrics_trouble.over()
+
+    def _crossed(self, every: int) -> bool:
+        """The last round passed a multiple of ``every`` steps; never for 0."""
+        before = self.step - self.buffer.length * self.buffer.num_envs
+        return bool(every) and self.step > 0 and self.step // every > before // every
+
+    def catch_up(self) -> None:
+        """Play the evaluation that a signal cut short before the run was resumed."""
+        if not self._evaluation_due:
+            return
+        best = self._evaluate()
+        if not self._evaluation_due:  # else cut again
+            self._saved_step = None  # the checkpoint of this step lacks the evaluation
+            self._save_or_forget(best)
+
+    def _evaluate(self) -> bool:
+        """Play the greedy evaluation if it is due. A signal cuts it: it stays due and is played again, from its start, after a resume.
+
+        Returns: whether it is the best so far.
+        """
+        if not self._evaluation_due:
+            return False
+        try:
+            returns = self.greedy.evaluate(self.step, self._stop_if_interrupted)
+        except _EvaluationCut:
+            return False
+        self._evaluation_due = False
+        self.evaluation = sum(returns) / len(returns)
+        row = {"kind": "evaluation", "step": self.step, "time_s": round(self.time_s, 3), "episodes": len(returns)}
+        self._write_metrics({**row, "return_mean": self.evaluation, "returns": returns})
+        return self.best is None or self.evaluation > self.best
+
+    def _stop_if_interrupted(self, episodes: int) -> None:
+        if self.interrupted():
+            raise _EvaluationCut
+
+    def _save_or_forget(self, best: bool) -> None:
+        """Save; a best evaluation whose checkpoint cannot be written does not count as one."""
+        before = self.best
+        self.best = self.evaluation if best else before
+        if not self.save(best=best):
+            self.best = before
 
     def save(self, *, best: bool = False) -> bool:
         """Write a checkpoint of the current step. A disk that fails is reported and training goes on with the last whole one.
@@ -169,11 +222,17 @@ class Trainer:
         """
         if self._saved_step == self.step and not best:
             return True
+        begin = time.perf_counter()
+        self._try_metrics(self.metrics.sync)  # first, so that the checkpoint is not ahead of its metrics; but it is worth more than they
         try:
-            self.checkpoints.save(self.step, self.state_dict(), best=best)
+            milestone = self._crossed(self.config.run.milestone_every)
+            path = self.checkpoints.save(self.step, self.state_dict(), best=best, milestone=milestone)
+            self.progress.saved(self.step, path)
         except OSError as error:
             self.say(f"checkpoint at step {self.step:,} not written ({error.strerror or error}); the one before stays")
             return False
+        finally:
+            self._save_s += time.perf_counter() - begin
         self._saved_step = self.step
         return True
 
@@ -182,35 +241,51 @@ class Trainer:
         return {
             "step": self.step, "updates": self.updates, "invalid_episodes": self.invalid_episodes, "time_s": self.time_s,
             "recent": list(self.recent), "evaluation": self.evaluation, "best": self.best, "started": self._started,
+            "evaluation_due": self._evaluation_due,
             "task": self.config.task, "team": self.team.state_dict(), "learner": self.learner.state_dict(),
             "sampler": self.sampler.state_dict(), "env": self.env.state_dict(),
         }  # fmt: skip
 
     def restore(self) -> None:
-        """Go back to the newest whole checkpoint of the run."""
+        """Go back to the newest whole checkpoint of the run.
+
+        Raises:
+            CheckpointError: none is whole, or it is of another task, network or version of a2po.
+        """
         name, state = self.checkpoints.load("latest", self.say)
         load_team(self.team, state["team"], name)
+        try:
+            self._load_state(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise CheckpointError(f"checkpoint {name} is whole, but not of this task or this version of a2po ({what})") from error
         self.checkpoints.set_aside_after(name)
+        self.progress.saved(self.step, self.checkpoints.folder / name)
+        self.forget_metrics()
+        self.say(f"resumed from {name}")
+
+    def _load_state(self, state: dict[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
         if not self.sampler.load_state_dict(state["sampler"]):
             self.say("the checkpoint comes from another kind of device: sampling goes on with a new random stream")
         self.env.load_state_dict(state["env"])
         for key in ("step", "updates", "invalid_episodes", "time_s", "evaluation", "best"):
             setattr(self, key, state[key])
-        self._started, self._saved_step = state["started"], self.step
+        self._started, self._saved_step, self._evaluation_due = state["started"], self.step, state["evaluation_due"]
         if self._started and not self.env.spec.exact_state:
             self.say(f"{self.config.task} cannot save running episodes: every copy begins a new one")
             self._started = False
-            self.sampler.recurrent_state.zero_()
         self.recent.extend(state["recent"])
-        self.forget_metrics()
-        self.say(f"resumed from {name}")
 
     def forget_metrics(self) -> None:
         """Leave out the rows after the current step: it is played again."""
-        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=self.step)
+        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=self.step, evaluation_due=self._evaluation_due)
+        self.progress.add_rows(iterate_metrics(self.metrics.path))
 
     def close(self) -> None:
-        """Free the environments."""
+        """End the sinks and free the environments."""
+        if self.metrics.held:
+            self.say(f"{self.metrics.held:,} rows of metrics.jsonl could not be written and are lost")
+        self.sinks.close(self.done)
         self.env.close()
         self.greedy.close()

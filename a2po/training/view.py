@@ -1,26 +1,63 @@
-"""What a person sees while a run trains: a progress bar in a terminal, plain lines elsewhere."""
+"""What a person sees while a run trains: a dashboard in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import sys
 import time
-from dataclasses import dataclass
-from typing import Protocol
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.live import Live
+
+from a2po.training.chart import Curve
+from a2po.training.dashboard import Dashboard, SteadyLive
+from a2po.training.panels import results
 
 LINE_INTERVAL_S = 15.0
+REFRESHES_PER_S = 2.0
+MESSAGES = 8
 
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a run after one update."""
+    """The state of a run after one update.
+
+    Attributes:
+        step: environment steps so far.
+        return_mean: of the last episodes.
+        evaluation: return of the last greedy evaluation.
+        steps_per_s: of this update, without evaluation and saving.
+        sampling_share: of this update's time; the rest went into the update itself.
+        title: what is trained.
+        setting: how: copies, preset, seed, device.
+        update: this update's row in ``metrics.jsonl``: times, order, clip ranges, values per agent.
+        rates: share of the last episodes in which a yes-or-no metric of the task, such as a win, was yes.
+        returns: mean return of training episodes over steps.
+        evaluations: greedy return over steps.
+        episodes: finished ones so far.
+        other_s: seconds that evaluation and saving took after this update.
+        checkpoint: step and time (seconds since 1970) of the last one.
+        memory: bytes, ``resident`` of this process and ``cuda`` where it is used.
+    """
 
     step: int
     return_mean: float | None
     evaluation: float | None
     steps_per_s: float
     sampling_share: float
+    title: str = ""
+    setting: str = ""
+    update: Mapping[str, Any] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
+    returns: Curve = field(default_factory=Curve)
+    evaluations: Curve = field(default_factory=Curve)
+    episodes: int = 0
+    other_s: float = 0.0
+    checkpoint: tuple[int, float] | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
 
 
 class View(Protocol):
@@ -44,66 +81,62 @@ class View(Protocol):
 
 
 class TerminalView:
-    """A progress bar with return, speed, remaining time and the split into sampling and update; or plain lines."""
+    """A dashboard in a terminal; plain lines now and then elsewhere, or where they are asked for.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+    Args:
+        console: where to; by default standard error.
+        plain: lines even in a terminal.
+    """
+
+    def __init__(self, console: Console | None = None, *, plain: bool = False) -> None:
+        # FORCE_COLOR makes rich take a file for a terminal; colours there are welcome, a dashboard is not.
+        self.console = console or Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
+        self.plain = plain or not self.console.is_interactive
+        self.messages: deque[str] = deque(maxlen=MESSAGES)
+        self._dashboard: Dashboard | None = None
+        self._live: Live | None = None
         self._total = 0
         self._last_line = 0.0
 
     def start(self, step: int, total: int) -> None:
         """See ``View.start``."""
         self._total, self._last_line = total, time.monotonic()
-        if not self.console.is_terminal:
+        if self.plain:
             return
-        self._bar = Progress(
-            TextColumn("{task.percentage:>3.0f}%"),
-            BarColumn(bar_width=6),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(compact=True),
+        self._dashboard = Dashboard(step, total, self.messages)
+        self._live = SteadyLive(
+            self._dashboard,
             console=self.console,
+            refresh_per_second=REFRESHES_PER_S,
+            redirect_stdout=sys.stdout.isatty(),  # what goes into a pipe still goes there
+            vertical_overflow="crop",
         )
-        self._task = self._bar.add_task("train", total=total, completed=step, text="starting")
-        self._bar.start()
+        self._live.start()
 
     def show(self, status: Status) -> None:
         """See ``View.show``."""
-        if self._bar:
-            self._bar.update(self._task, completed=status.step, text=describe_briefly(status))
+        if self._dashboard:
+            self._dashboard.update(status)
         elif time.monotonic() - self._last_line >= LINE_INTERVAL_S or status.step >= self._total:
             self._last_line = time.monotonic()
             self.console.print(f"{100 * min(status.step / self._total, 1):3.0f}%  {describe(status)}", highlight=False, soft_wrap=True)
 
     def say(self, message: str) -> None:
-        """See ``View.say``."""
+        """See ``View.say``. Above the dashboard, where it stays, and in it."""
+        self.messages.append(message)
         self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def stop(self) -> None:
-        """See ``View.stop``."""
-        if self._bar:
-            self._bar.stop()
+        """See ``View.stop``. The last state stays on the screen, without messages: they stand above."""
+        if self._live and self._dashboard:
+            self._dashboard.final = True
+            self._live.stop()
 
 
 def describe(status: Status) -> str:
     """``102,400 · return 1,234.5 · greedy 1,719.4 · 17,500 steps/s · sampling 52% update 48%``."""
-    return f"{status.step:,} · {_results(status)} · sampling {round(100 * status.sampling_share)}% {_update_share(status)}"
-
-
-def describe_briefly(status: Status) -> str:
-    """The same in about 60 characters, for a bar that fits 80 columns."""
-    return f"{_results(status)} · {_update_share(status)}"
-
-
-def _results(status: Status) -> str:
-    mean = "return –" if status.return_mean is None else f"return {status.return_mean:,.1f}"
-    evaluated = "" if status.evaluation is None else f" · greedy {status.evaluation:,.1f}"
-    return f"{mean}{evaluated} · {status.steps_per_s:,.0f} steps/s"
-
-
-def _update_share(status: Status) -> str:
-    return f"update {100 - round(100 * status.sampling_share)}%"
+    sampling = round(100 * status.sampling_share)
+    return f"{status.step:,} · {results(status)} · {status.steps_per_s:,.0f} steps/s · sampling {sampling}% update {100 - sampling}%"
 
 
 class SilentView:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-import torch
 
 from a2po.errors import UserError, WorkFailed
 from a2po.exporters import build as building
 from a2po.exporters import parity
-from a2po.exporters.onnx_model import fill, trace
-from a2po.exporters.wrapper import actor_graph
-from a2po.networks.actor import Actor
+from a2po.exporters.onnx_model import fill
 
 
 def tampered(change):
@@ -112,47 +109,3 @@ def test_recording_holds_real_observations_and_single_choices(make_policy):
     assert (counts[::10] == 1).all()
     assert (counts[1] == [2, 3]).all()
     assert {int(row.argmax()) for row in recording.action_mask[0, :, 1]} == {0, 2}
-
-
-class Remembering(Actor):
-    """An actor with a memory: the place that a GRU will take."""
-
-    def forward(self, obs, action_mask, state_in):
-        state_out = torch.tanh(state_in * 0.5 + obs.mean(dim=-1)[:, None, None])
-        parameters, _ = super().forward(obs + state_out.sum(dim=(1, 2))[:, None], action_mask, state_in)
-        return parameters, state_out
-
-
-def remembering_graph(policy):
-    import dataclasses
-
-    graph = actor_graph(policy.team, 0)
-    shape = dataclasses.replace(graph.actor.shape, num_layers=1, hidden_size=4)
-    scale = policy.team.single_actor(0).scale
-    actor = Remembering(shape, graph.actor.weights, scale=None, action_dims=graph.actor.action_dims)
-    from a2po.exporters.wrapper import ActorGraph
-
-    recurrent = ActorGraph(Actor(shape, graph.actor.weights, scale=scale, action_dims=graph.actor.action_dims), None)
-    recurrent.actor = actor
-    return recurrent.eval()
-
-
-def test_recurrent_state_is_replayed_with_resets(make_policy):
-    graph = remembering_graph(make_policy())
-    content = fill(trace(graph), graph, {})
-    model = onnx.load_from_string(content)
-    assert [value.name for value in model.graph.input] == ["obs", "action_mask", "state_in"]
-    assert [value.name for value in model.graph.output] == ["action", "logits", "state_out"]
-    rng = np.random.default_rng(0)
-    obs = rng.normal(size=(40, 17, 2)).astype(np.float32)
-    begun = rng.random((40, 17)) < 0.1
-    report = parity.prove("row", graph, content, obs, np.ones((40, 17, 2), bool), begun)
-    assert report.max_error["state_out"] < 1e-5
-    forgetful = onnx.load_from_string(content)
-    for node in forgetful.graph.node:
-        for index, name in enumerate(node.output):
-            if name == "state_out":
-                node.output[index] = "unused_state"
-    forgetful.graph.node.append(onnx.helper.make_node("Identity", ["state_in"], ["state_out"]))
-    with pytest.raises(parity.ParityError, match="state_out"):
-        parity.prove("row", graph, forgetful.SerializeToString(), obs, np.ones((40, 17, 2), bool), begun)

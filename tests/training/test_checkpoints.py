@@ -165,6 +165,7 @@ def test_torn_files_are_found_out(folder: Checkpoints, file: str, damage: str) -
         path.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "foreign": b"[1, 2]\n"}[damage])
     said: list[str] = []
     assert folder.load(say=said.append)[0] == checkpoint_name(200) and len(said) == 1
+    assert checkpoint_name(300) in said[0] and file in said[0] and (damage != "missing" or "is missing" in said[0])
     with pytest.raises(CheckpointError):
         read_checkpoint(path.parent)
 
@@ -177,6 +178,8 @@ def test_files_of_two_checkpoints_do_not_mix(folder: Checkpoints, files: tuple[s
         shutil.copy(folder.folder / checkpoint_name(100) / file, folder.folder / checkpoint_name(300) / file)
     said: list[str] = []
     assert folder.load(say=said.append)[0] == checkpoint_name(200) and len(said) == 1
+    named = "manifest.json" if files == FILES else "tensors.safetensors" if "tensors.safetensors" in files else "state.json"
+    assert named in said[0] and ("that of step 100" in said[0] if files == FILES else "SHA-256" in said[0])
 
 
 @pytest.mark.resilience
@@ -192,7 +195,7 @@ def test_a_manifest_must_vouch_for_every_file(folder: Checkpoints) -> None:
 def test_a_newer_format_is_named(folder: Checkpoints) -> None:
     path = folder.folder / checkpoint_name(300) / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(CheckpointError, match=r"99.*reads 1"):
+    with pytest.raises(CheckpointError, match=r"99.*reads"):
         read_checkpoint(path.parent)
 
 
@@ -236,7 +239,7 @@ def test_a_pointer_that_is_lost_or_wrong_costs_nothing(folder: Checkpoints) -> N
 
 
 @pytest.mark.resilience
-@pytest.mark.parametrize("function", ["save", "write_json", "replace_text"])
+@pytest.mark.parametrize("function", ["save", "to_json", "sha256", "replace_text", "sync"])
 def test_a_failed_write_leaves_what_was_there(folder: Checkpoints, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -245,7 +248,7 @@ def test_a_failed_write_leaves_what_was_there(folder: Checkpoints, function: str
     with pytest.raises(OSError, match="No space"):
         folder.save(400, state_of(400))
     monkeypatch.undo()
-    assert folder.load()[1]["step"] in ((300,) if function != "replace_text" else (300, 400))
+    assert folder.load()[1]["step"] in ((300, 400) if function in ("replace_text", "sync") else (300,))
     assert not [path for path in folder.folder.iterdir() if path.name.startswith(".")]
 
 
@@ -260,6 +263,50 @@ def test_a_full_disk_is_an_os_error_whoever_writes(folder: Checkpoints) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert folder.load()[0] == checkpoint_name(300) and not list(folder.folder.glob(".*"))
+
+
+def test_milestones_are_never_forgotten(tmp_path: Path) -> None:
+    folder = Checkpoints(tmp_path, keep=2)
+    for step in range(1, 10):
+        folder.save(step, state_of(step), best=step == 2, milestone=step in (3, 4))
+    assert folder.names() == [checkpoint_name(step) for step in (9, 8, 4, 3, 2)]
+    Checkpoints(tmp_path, keep=2).save(10, state_of(10), best=True)  # another process, which knows nothing of them
+    assert folder.names() == [checkpoint_name(step) for step in (10, 9, 4, 3)]
+    assert folder.load("3")[1]["step"] == 3
+
+
+@pytest.mark.resilience
+def test_what_killed_writers_left_is_cleaned(folder: Checkpoints) -> None:
+    place = folder.folder
+    for orphan in (f".{checkpoint_name(400)}.tmp12", f".{checkpoint_name(100)}.pruned", f".{checkpoint_name(200)}.old12"):
+        shutil.copytree(place / checkpoint_name(300), place / orphan)
+    for orphan in (".latest.tmp12", ".best.tmp12"):
+        (place / orphan).write_text("rubb")
+    folder.clean()
+    assert not list(place.glob(".*")) and folder.names() == [checkpoint_name(step) for step in (300, 200, 100)]
+    assert folder.load("200")[1]["step"] == 200  # that which was there, not what was put aside
+
+
+@pytest.mark.resilience
+def test_a_reader_changes_nothing(folder: Checkpoints) -> None:
+    """A checkpoint that lies aside while it is replaced is read where it lies; the training process puts it back."""
+    aside = folder.folder / f".{checkpoint_name(300)}.old12"
+    (folder.folder / checkpoint_name(300)).rename(aside)
+    assert folder.load(say=pytest.fail)[0] == checkpoint_name(300) and aside.is_dir()
+    folder.clean()
+    assert not aside.exists() and folder.load(say=pytest.fail)[0] == checkpoint_name(300)
+
+
+@pytest.mark.resilience
+def test_a_nearly_full_disk_is_left_alone(folder: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is begun that cannot end."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 5000, 5000))
+    before = {path: path.stat().st_mtime_ns for path in folder.folder.rglob("*")}
+    with pytest.raises(OSError, match=r"No space left on device: 0.0 MB to write, 0.0 MB free") as failed:
+        folder.save(400, {"weights": torch.zeros(10_000)})
+    assert failed.value.errno == 28
+    assert {path: path.stat().st_mtime_ns for path in folder.folder.rglob("*")} == before
+    folder.save(400, {"weights": torch.zeros(100)})
 
 
 def test_nothing_is_pickled(folder: Checkpoints) -> None:

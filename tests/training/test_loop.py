@@ -19,6 +19,7 @@ from a2po.envs.protocol import Step, VectorEnv
 from a2po.errors import CheckpointError, ConfigError, RunError, TaskError, UserError, WorkFailed
 from a2po.training import trainer as trainer_module
 from a2po.training.checkpoints import Checkpoints
+from a2po.training.greedy import GreedyEvaluator
 from a2po.training.interrupt import Interrupt
 from a2po.training.loop import TrainResult, train
 from a2po.training.metrics import MetricsFile, read_metrics
@@ -28,7 +29,7 @@ from a2po.training.view import Status
 
 TASKS: dict[str, dict[str, Any]] = {"matrix/climbing": {"length": 5}, "mamujoco/HalfCheetah-2x3": {"max_episode_steps": 25}}
 PER_UPDATE = 8 * 16
-TIMES = ("time_s", "sampling_s", "update_s", "steps_per_s")
+TIMES = ("time_s", "sampling_s", "update_s", "save_s", "steps_per_s")
 
 
 class Watcher:
@@ -147,6 +148,62 @@ def test_an_interrupt_saves_and_leaves(number: signal.Signals, tmp_path: Path) -
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
 
 
+@pytest.mark.parametrize("cut_at", [5, 10])
+@pytest.mark.parametrize("task", TASKS)
+def test_an_evaluation_that_was_cut_is_played_again(task: str, cut_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut twice, in the middle of the run or at its end: the metrics and all that is kept are those of a run that was left alone."""
+    genuine = GreedyEvaluator.evaluate
+    config = small(task, updates=10)
+
+    def evaluate(self: GreedyEvaluator, step: int, progress: Callable[[int], None] | None = None) -> list[float]:
+        played = []
+
+        def interrupt_and_go_on(episodes: int) -> None:
+            played.append(episodes)
+            if len(played) == 3:
+                signal.raise_signal(signal.SIGTERM)
+            assert progress is not None
+            progress(episodes)
+
+        return genuine(self, step, interrupt_and_go_on if step == cut_at * PER_UPDATE else progress)
+
+    monkeypatch.setattr(GreedyEvaluator, "evaluate", evaluate)
+    for resume in (False, True):
+        result = play(None if resume else config, tmp_path, "broken", resume=resume)
+        assert result.interrupted_by == signal.SIGTERM and result.step == cut_at * PER_UPDATE
+        rows = read_metrics(result.run / "metrics.jsonl")
+        assert rows[-1]["kind"] == "update" and rows[-1]["step"] == result.step
+    monkeypatch.undo()
+    play(None, tmp_path, "broken", resume=True)
+    play(config, tmp_path, "whole")
+    assert_same_run(tmp_path / "whole", tmp_path / "broken")
+    kept = [Checkpoints(tmp_path / name / "checkpoints") for name in ("whole", "broken")]
+    assert kept[0].pointer("best") == kept[1].pointer("best") is not None
+
+
+def test_a_row_of_an_evaluation_that_is_due_again_is_forgotten(tmp_path: Path) -> None:
+    """Killed after the row of the repeated evaluation was written and before its checkpoint was."""
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    rows = [{"kind": "evaluation", "step": 10}, {"kind": "update", "step": 20}, {"kind": "evaluation", "step": 20}]
+    for row in rows:
+        file.write(row)
+    MetricsFile(file.path, resumed_step=20)
+    assert read_metrics(file.path) == rows
+    MetricsFile(file.path, resumed_step=20, evaluation_due=True)
+    assert read_metrics(file.path) == rows[:2]
+
+
+def test_milestones_are_saved_and_kept(tmp_path: Path) -> None:
+    """Every time a multiple is passed, also where no other checkpoint is due; a resumed run keeps those of before."""
+    config = small(updates=9, evaluate_every=0, checkpoint_every=10**9, keep_checkpoints=2, milestone_every=320)
+    play(override(config, settings=[f"run.total_steps={6 * PER_UPDATE}"]), tmp_path, "run")
+    play(config, tmp_path, "run", resume=True)
+    steps = [int(name.removeprefix("step_")) for name in Checkpoints(tmp_path / "run" / "checkpoints").names()]
+    assert steps == [updates * PER_UPDATE for updates in (9, 8, 5, 3)]  # past 960, 640 and 320; the last one is no milestone
+    play(override(config, settings=["run.milestone_every=0", f"run.total_steps={12 * PER_UPDATE}"]), tmp_path, "run", resume=True)
+    assert f"step_{3 * PER_UPDATE:012d}" in Checkpoints(tmp_path / "run" / "checkpoints").names()
+
+
 def test_an_interrupt_before_the_first_update_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     genuine = Interrupt.__enter__
 
@@ -163,6 +220,42 @@ def test_an_interrupt_before_the_first_update_loses_nothing(tmp_path: Path, monk
     play(None, tmp_path, "broken", resume=True)
     play(config, tmp_path, "whole")
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_an_interrupt_while_resuming_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play(small(updates=3), tmp_path, "broken")
+    genuine = Trainer.restore
+
+    def restore(self: Trainer) -> None:
+        signal.raise_signal(signal.SIGINT)
+        genuine(self)
+
+    monkeypatch.setattr(Trainer, "restore", restore)
+    longer = small(updates=6)
+    result = play(longer, tmp_path, "broken", resume=True)
+    monkeypatch.undo()
+    assert result.step == 3 * PER_UPDATE and result.interrupted_by == signal.SIGINT
+    play(longer, tmp_path, "broken", resume=True)
+    play(longer, tmp_path, "whole")
+    assert len(Checkpoints(tmp_path / "broken" / "checkpoints").names()) == 3
+    rows = [read_metrics(tmp_path / name / "metrics.jsonl") for name in ("whole", "broken")]
+    assert_same(*(without_times({"rows": [row for row in own if row["kind"] == "update"]}) for own in rows))
+
+
+@pytest.mark.resilience
+def test_metrics_that_stay_refused_cost_no_checkpoint(tmp_path: Path) -> None:
+    """A folder stands in the file's place: everything else is saved, and what is lost is said."""
+
+    def block(shown: int) -> None:
+        if shown == 2:
+            (tmp_path / "run" / "metrics.jsonl").unlink()
+            (tmp_path / "run" / "metrics.jsonl").mkdir()
+
+    view = Watcher(block)
+    result = play(small(updates=6, evaluate_every=0), tmp_path, view=view)
+    assert Checkpoints(result.run / "checkpoints").names() == [f"step_{updates * PER_UPDATE:012d}" for updates in (6, 5)]
+    about = [message for message in view.said if "metrics.jsonl" in message]
+    assert len(about) == 2 and "cannot be written" in about[0] and "4 rows" in about[1] and "lost" in about[1]
 
 
 @pytest.mark.resilience
@@ -501,6 +594,38 @@ def test_a_full_disk_is_said_and_training_goes_on(tmp_path: Path) -> None:
     assert len(complaints) == 1 and f"{4 * PER_UPDATE:,}" in complaints[0] and "too large" in complaints[0]
     assert Checkpoints(folder).names() == [f"step_{updates * PER_UPDATE:012d}" for updates in (6, 2)]
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.resilience
+def test_rows_that_a_full_disk_refused_come_later(tmp_path: Path) -> None:
+    """The operating system takes a part of a line and refuses the rest: no torn line, no lost row, and two messages."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+
+    def limit(shown: int) -> None:
+        size = {3: metrics.stat().st_size + 300, 6: soft}.get(shown)
+        if size is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    view = Watcher(limit)
+    try:
+        play(small(updates=8, evaluate_every=0, checkpoint_every=10**9), tmp_path, view=view)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [row["update"] for row in read_metrics(metrics)] == list(range(1, 9)) and len(metrics.read_text().splitlines()) == 8
+    about = [message for message in view.said if "metrics.jsonl" in message]
+    assert len(about) == 2 and "cannot be written (File too large)" in about[0] and "written again" in about[1]
+
+
+@pytest.mark.resilience
+def test_a_whole_checkpoint_of_something_else_is_one_message(tmp_path: Path) -> None:
+    play(small(updates=1), tmp_path, "run")
+    folder = Checkpoints(tmp_path / "run" / "checkpoints")
+    _, state = folder.load()
+    for key in ("evaluation_due", "learner", "env"):
+        folder.save(10**6, {name: value for name, value in state.items() if name != key})
+        with pytest.raises(CheckpointError, match=f"whole, but not of this task or this version of a2po.*{key}"):
+            play(None, tmp_path, "run", resume=True)
 
 
 @pytest.mark.resilience

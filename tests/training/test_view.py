@@ -6,6 +6,7 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from a2po.training import view as view_module
 from a2po.training.view import SilentView, Status, TerminalView, describe
@@ -45,7 +46,7 @@ def test_plain_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch)
     assert all("17,512 steps/s" in line for line in lines[1:]) and "\x1b" not in out.getvalue()
 
 
-def test_a_bar_in_a_terminal() -> None:
+def test_a_dashboard_in_a_terminal() -> None:
     out = io.StringIO()
     view = TerminalView(Console(file=out, force_terminal=True, width=160))
     view.start(5_000, 10_000)
@@ -54,7 +55,7 @@ def test_a_bar_in_a_terminal() -> None:
     view.show(status(10_000, evaluation=3.0))
     view.stop()
     view.stop()
-    shown = out.getvalue()
+    shown = Text.from_ansi(out.getvalue()).plain
     assert "checkpoint not written" in shown and "100%" in shown and "greedy 3.0" in shown
 
 

@@ -82,12 +82,11 @@ def filled_buffer(spec: TaskSpec = SPEC, seed: int = 0) -> RolloutBuffer:
                 slot.copy_(values)
         kind = torch.randint(0, 5, (B,), generator=stream)
         samples = torch.randint(0, 2, (B, 2), generator=stream) if spec.discrete else torch.randn(B, 2, 3, generator=stream)
-        log_probs = -torch.rand(B, 2, generator=stream)
         reward = torch.randn((B, 2) if spec.reward_per_agent else (B,), generator=stream)
         final = random_observations(spec, stream)
         final.state[kind < 3] = 1e9
         step = Step(buffer.slots[t + 1], reward, kind == 3, kind == 4, torch.zeros(B, dtype=torch.bool), final)
-        buffer.record(t, TeamActions(samples, samples, log_probs, torch.zeros(2, B, 0, 0)), step)
+        buffer.record(t, TeamActions(samples, samples, torch.zeros(2, B, 0, 0)), step)
     assert buffer.terminated.any() and buffer.truncated[:-1].any() and buffer.truncated.sum() < T * B
     return buffer
 
@@ -115,10 +114,10 @@ def make_team(spec: TaskSpec, **network: Any) -> TeamPolicy:
 def test_a_batch_holds_the_rollout_agent_first(spec: TaskSpec, network: dict[str, Any]) -> None:
     """Against a loop over (t, b, agent): sample t · B + b is step t of copy b, successors are the true ones."""
     buffer, team = filled_buffer(spec), make_team(spec, **network)
-    batch = prepare(team, buffer, team.initial_state(B))
+    batch = prepare(team, buffer)
 
     def value(state: Tensor, agent: int) -> float:
-        values = team.denormalise_values(team.values(state.unsqueeze(0)).detach())
+        values = team.denormalise_values(team.values(state.unsqueeze(0), team.initial_memory(1))[0].detach())
         return float(values[agent if team.num_critics > 1 else 0, 0])
 
     truncations = 0
@@ -129,7 +128,6 @@ def test_a_batch_holds_the_rollout_agent_first(spec: TaskSpec, network: dict[str
             for agent in range(2):
                 assert torch.equal(batch.obs[agent, row], buffer.obs[t, b, agent])
                 assert torch.equal(batch.samples[agent, row], buffer.samples[t, b, agent])
-                assert batch.old_log_probs[agent, row] == buffer.log_probs[t, b, agent]
                 assert batch.mask[agent, row] == float(buffer.alive[t, b, agent])
                 if spec.discrete:
                     assert batch.action_mask is not None and buffer.action_mask is not None
@@ -152,7 +150,7 @@ def test_steps_of_invalid_episodes_are_masked() -> None:
     buffer, team = filled_buffer(), make_team(SPEC)
     step, copy = buffer.terminated.nonzero()[-1].tolist()
     buffer.invalid[step, copy] = True
-    batch = prepare(team, buffer, team.initial_state(B))
+    batch = prepare(team, buffer)
     valid = slow_valid(buffer.terminated, buffer.truncated, buffer.invalid)
     assert not valid.all()
     assert torch.equal(batch.value_mask, valid.flatten().float())
@@ -162,7 +160,7 @@ def test_steps_of_invalid_episodes_are_masked() -> None:
 
 def test_nothing_in_a_batch_carries_gradient() -> None:
     buffer, team = filled_buffer(), make_team(SPEC)
-    batch = prepare(team, buffer, team.initial_state(B))
+    batch = prepare(team, buffer)
     assert not any(isinstance(value, Tensor) and value.requires_grad for value in vars(batch).values())
 
 

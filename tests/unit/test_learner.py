@@ -19,7 +19,7 @@ from torch import Tensor
 
 from a2po.algorithms import learner as learner_module
 from a2po.algorithms import ordering
-from a2po.algorithms.batch import Batch, minibatches, passes
+from a2po.algorithms.batch import Batch, Selection, minibatches, passes
 from a2po.algorithms.learner import PolicyLearner, UpdateReport
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig, UpdateConfig, validate
@@ -99,9 +99,11 @@ class Recorder:
         ]
         return self.report
 
-    def _spy_on_train(self, agents: slice, batch: Batch, advantages: Tensor, log_rho: Tensor, clip: float, *rest: Any) -> None:
+    def _spy_on_train(
+        self, agents: slice, batch: Batch, advantages: Tensor, old_log_probs: Tensor, log_rho: Tensor, clip: float, *rest: Any
+    ) -> None:
         before = copied(self.team.state_dict())
-        self._train(agents, batch, advantages, log_rho, clip, *rest)
+        self._train(agents, batch, advantages, old_log_probs, log_rho, clip, *rest)
         self.turns.append(Turn(agents, advantages.clone(), log_rho.clone(), clip, before, copied(self.team.state_dict())))
 
     def _norms(self) -> list[tuple[str, Any]]:
@@ -241,13 +243,13 @@ def stale_ratios(record: Recorder) -> None:
 
 
 def ratios_of_wrong_agents(record: Recorder) -> None:
-    genuine, agents = record.learner._log_ratios, record.team.spec.num_agents
+    genuine, agents = record.learner._log_probs, record.team.spec.num_agents
 
-    def log_ratios(which: slice, batch: Batch) -> Tensor:
+    def log_probs(which: slice, batch: Batch) -> Tensor:
         other = (which.start + 1) % agents
         return genuine(slice(other, other + 1), batch)
 
-    record.learner._log_ratios = log_ratios  # type: ignore[method-assign]
+    record.learner._log_probs = log_probs  # type: ignore[method-assign]
 
 
 class Estimators:
@@ -445,7 +447,8 @@ def test_a_stacked_update_is_that_of_each_agent_alone(tmp_path: Path) -> None:
         advantages = learner._advantages(record.batch, None)
         for agents in slices:
             metrics = learner_module._Metrics(3)
-            learner._train(agents, record.batch, advantages, torch.zeros(record.batch.num_samples), 0.2, 1.0, metrics)
+            old = learner._log_probs(agents, record.batch)
+            learner._train(agents, record.batch, advantages, old, torch.zeros(record.batch.num_samples), 0.2, 1.0, metrics)
         results.append(team.state_dict())
     for name, value in results[0].items():
         torch.testing.assert_close(value, results[1][name], rtol=1e-3, atol=1e-5)
@@ -460,7 +463,6 @@ def test_samples_of_the_dead_do_not_train_actors(tmp_path: Path) -> None:
         masked,
         obs=torch.where(dead[..., None], torch.randn(masked.obs.shape, generator=stream) * 5, masked.obs),
         samples=torch.where(dead[..., None], torch.randn(masked.samples.shape, generator=stream), masked.samples),
-        old_log_probs=torch.where(dead, -9.0, masked.old_log_probs),
     )
     states = []
     for batch in (masked, rubbish, record.batch):
@@ -493,7 +495,6 @@ def test_an_invalid_episode_trains_nothing(algorithm: str, critics: str, tmp_pat
         obs=spoilt(batch.obs, flat[:, None]),
         state=spoilt(batch.state, flat[:, None]),
         samples=spoilt(batch.samples, flat[:, None]),
-        old_log_probs=torch.where(flat, -9.0, batch.old_log_probs),
         old_values=spoilt(batch.old_values, flat),
         rewards=spoilt(batch.rewards, per_agent),
         values=spoilt(batch.values, per_agent),
@@ -549,8 +550,8 @@ def test_every_epoch_of_every_agent_covers_every_sample_once(tmp_path: Path) -> 
     genuine = learner._policy_loss
 
     def policy_loss(*arguments: Any) -> Tensor:
-        agents, rows = arguments[0], arguments[5]
-        seen[agents.start].append(indices(rows))
+        agents, part = arguments[0], next(value for value in arguments if isinstance(value, Selection))
+        seen[agents.start].append(indices(part.samples))
         return genuine(*arguments)
 
     learner._policy_loss = policy_loss  # type: ignore[method-assign]

@@ -56,7 +56,6 @@ def filled_buffer() -> RolloutBuffer:
     for values in (buffer.obs, buffer.state, buffer.final_state, buffer.reward):
         values.normal_(generator=stream)
     buffer.samples.random_(0, 3, generator=stream)
-    buffer.log_probs.fill_(-np.log(3.0))
     buffer.terminated[2, 0] = buffer.terminated[4, 2] = True
     buffer.truncated[3, 1] = buffer.truncated[6, 0] = True
     buffer.terminated[5, 1] = buffer.invalid[5, 1] = True
@@ -76,7 +75,7 @@ class Spied:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, algorithm: str, critics: str, *, more_for_b: float = 0.0) -> None:
         self.buffer, self.team = filled_buffer(), make_team(critics)
         self.buffer.reward[:, :, 1] += more_for_b * torch.arange(T).unsqueeze(-1)
-        self.batch: Batch = prepare(self.team, self.buffer, self.team.initial_state(B))
+        self.batch: Batch = prepare(self.team, self.buffer)
         self.advantages: list[tuple[Tensor | None, Tensor]] = []  # (ratios or None, result) of every estimate
         self.normalised: list[Tensor] = []
         self.targets: list[Tensor] = []
@@ -106,7 +105,8 @@ def slow_values(team: TeamPolicy, states: Tensor, statistics: dict[str, Tensor])
     norm.load_state_dict(statistics)
     fresh = make_team(team.network.critics)  # the networks before the update
     with torch.no_grad():
-        values = norm.denormalise(fresh.values(states.reshape(-1, SPEC.state_size)).T.double())
+        flat = states.reshape(-1, SPEC.state_size)
+        values = norm.denormalise(fresh.values(flat, fresh.initial_memory(len(flat)))[0].T.double())
     return values.expand(-1, N).numpy().reshape(*states.shape[:-1], N)
 
 

@@ -72,19 +72,26 @@ def act(team: TeamPolicy, observations: Observations, seed: int | None) -> TeamA
     return team.act(observations.obs, observations.action_mask, team.initial_state(B), noise)
 
 
+@torch.no_grad()
+def log_probs(team: TeamPolicy, observations: Observations, samples: Tensor, agents: slice) -> Tensor:
+    """[n, B] of samples [B, N, ...] under some agents' actors."""
+    actor = team.actor(agents.start, agents.stop)
+    masks = None if observations.action_mask is None else observations.action_mask.transpose(0, 1)[agents]
+    parameters, _ = actor(observations.obs.transpose(0, 1)[agents], masks, team.initial_state(B)[agents])
+    return actor.distribution(parameters).log_prob(samples.transpose(0, 1)[agents])
+
+
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("task", TASKS)
-def test_log_probs_are_those_that_training_recomputes(task: str, network: NetworkConfig) -> None:
-    """Stack against one agent's slice, over the samples that were played."""
+def test_log_probs_of_a_slice_are_those_of_the_stack(task: str, network: NetworkConfig) -> None:
+    """Over samples that were played."""
     _, observations, _ = seen(task)
     team = trained_team(task, network)
-    played = act(team, observations, seed=3)
+    samples = act(team, observations, seed=3).samples
+    stacked = log_probs(team, observations, samples, slice(0, team.spec.num_agents))
     for agent in range(team.spec.num_agents):
-        actor = team.actor(agent, agent + 1)
-        mask = None if observations.action_mask is None else observations.action_mask[None, :, agent]
-        parameters, _ = actor(observations.obs[None, :, agent], mask, team.no_state)
-        log_probs = actor.distribution(parameters).log_prob(played.samples[None, :, agent])
-        torch.testing.assert_close(log_probs[0], played.log_probs[:, agent], rtol=1e-5, atol=1e-5)
+        own = log_probs(team, observations, samples, slice(agent, agent + 1))
+        torch.testing.assert_close(own[0], stacked[agent], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -92,9 +99,10 @@ def test_greedy_is_deterministic_and_the_mode(task: str) -> None:
     _, observations, _ = seen(task)
     team = trained_team(task)
     one, two = act(team, observations, None), act(team, observations, None)
-    assert torch.equal(one.actions, two.actions) and torch.equal(one.log_probs, two.log_probs)
-    likelier = one.log_probs >= act(team, observations, 5).log_probs - 1e-5
-    assert likelier.all()
+    assert torch.equal(one.actions, two.actions)
+    everyone = slice(0, team.spec.num_agents)
+    likelihood = log_probs(team, observations, one.samples, everyone)
+    assert (likelihood >= log_probs(team, observations, act(team, observations, 5).samples, everyone) - 1e-5).all()
     assert_legal(team.spec, observations, one.actions)
 
 
@@ -146,7 +154,7 @@ def test_a_single_actor_at_its_real_sizes_equals_the_stack(task: str, network: N
     team = trained_team(task, network.model_copy(update={"normalise_observations": normalise}))
     spec = team.spec
     masks = None if observations.action_mask is None else observations.action_mask.transpose(0, 1)
-    stacked, _ = team.actor(0, spec.num_agents)(observations.obs.transpose(0, 1), masks, team.no_state)
+    stacked, _ = team.actor(0, spec.num_agents)(observations.obs.transpose(0, 1), masks, team.initial_state(B))
     for agent, (width, size) in enumerate(zip(spec.obs_sizes, spec.action_sizes, strict=True)):
         single = team.single_actor(agent)
         assert single.weights["linear0_weight"].shape[0] == width
@@ -183,7 +191,7 @@ def test_padding_enters_no_log_prob_entropy_or_gradient(task: str) -> None:
     samples = act(team, observations, 3).samples.transpose(0, 1).clone()
 
     def numbers() -> tuple[Tensor, Tensor]:
-        distribution = actor.distribution(actor(obs, masks, team.no_state)[0])
+        distribution = actor.distribution(actor(obs, masks, team.initial_state(B))[0])
         return distribution.log_prob(samples), distribution.entropy()
 
     clean = [values.detach().clone() for values in numbers()]
@@ -214,11 +222,11 @@ def test_padding_enters_no_log_prob_entropy_or_gradient(task: str) -> None:
 def test_critics(task: str, critics: Any, count: int) -> None:
     spec, observations, _ = seen(task)
     team = TeamPolicy(spec, NetworkConfig(critics=critics), seed=0)
-    values = team.values(observations.state)
+    values = team.values(observations.state, team.initial_memory(B))[0]
     assert team.num_critics == count and tuple(values.shape) == (count, B)
     if count == 2:
         assert not torch.equal(values[0], values[1])
-        torch.testing.assert_close(team.critic(1, 2)(observations.state)[0], values[1])
+        torch.testing.assert_close(team.critic(1, 2)(observations.state, team.initial_memory(B)[1:])[0][0], values[1])
     team.value_norm.update(torch.arange(count).float()[None] * 10.0 + torch.tensor([[1.0], [3.0]]))
     torch.testing.assert_close(team.normalise_returns(team.denormalise_values(values)), values, rtol=1e-4, atol=1e-4)
     returns = team.denormalise_values(torch.zeros(count, 1))
@@ -233,11 +241,13 @@ def test_states_of_their_own() -> None:
     team = TeamPolicy(spec, NetworkConfig(), seed=0)
     state = torch.randn(B, 2, spec.state_size, generator=torch.Generator().manual_seed(1))
     team.state_norm.update(torch.stack([state[:, 0] * 3 + 1, state[:, 1] * 0.1], 1))
-    values = team.values(state)
+    memory = team.initial_memory(B)
+    values = team.values(state, memory)[0]
     changed = state.clone()
     changed[:, 1] += 1.0
-    assert torch.equal(team.values(changed)[0], values[0]) and not torch.equal(team.values(changed)[1], values[1])
-    torch.testing.assert_close(team.critic(1, 2)(state[:, 1][None])[0], values[1])
+    after = team.values(changed, memory)[0]
+    assert torch.equal(after[0], values[0]) and not torch.equal(after[1], values[1])
+    torch.testing.assert_close(team.critic(1, 2)(state[:, 1][None], memory[1:])[0][0], values[1])
     with pytest.raises(ConfigError, match="critics"):
         TeamPolicy(spec, NetworkConfig(critics="one"), seed=0)
 
@@ -257,15 +267,16 @@ def test_state_round_trip(task: str) -> None:
     team.actors.first_moments.normal_()
     other = TeamPolicy(spec, NETWORKS["plain"], seed=5)
     act(other, observations, None)  # fills the caches, which must not go stale
-    other.values(observations.state)
+    other.values(observations.state, other.initial_memory(B))
     saved = {name: value.clone() for name, value in team.state_dict().items()}
     other.load_state_dict(saved)
     assert saved.keys() == other.state_dict().keys()
     assert all(torch.equal(value, saved[name]) for name, value in other.state_dict().items())
     for seed in (None, 2):
         mine, theirs = act(team, observations, seed), act(other, observations, seed)
-        assert torch.equal(mine.actions, theirs.actions) and torch.equal(mine.log_probs, theirs.log_probs)
-    assert torch.equal(team.values(observations.state), other.values(observations.state))
+        assert torch.equal(mine.actions, theirs.actions) and torch.equal(mine.state_out, theirs.state_out)
+    memory = team.initial_memory(B)
+    assert torch.equal(team.values(observations.state, memory)[0], other.values(observations.state, memory)[0])
     values = torch.ones(team.num_critics, 1)
     assert torch.equal(team.denormalise_values(values), other.denormalise_values(values))
     with unchanged(*saved.values()):  # the saved tensors are not the living ones
