@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from a2po.algorithms.learner import PolicyLearner
 from a2po.envs.episodes import EpisodeTracker
 from a2po.networks.team_policy import TeamPolicy
 from a2po.testing.broken import Broken
-from a2po.testing.resume import check_training
+from a2po.testing.resume import _config, check_training
 from a2po.testing.walk import Case
 from a2po.training.rollout import Sampler
+from a2po.training.trainer import Trainer
 
 CASE = Case("matrix/climbing", {"length": 7})  # ten updates of eight steps end in the middle of an episode
 FORGOTTEN = {
     "sampling": (Sampler, "noise"),
     "the observations to go on from": (Sampler, "now.obs"),
+    "what the actors remember": (Sampler, "actor_memory"),
+    "what the critics remember": (Sampler, "critic_memory"),
     "the update order": (PolicyLearner, "order"),
     "minibatches": (PolicyLearner, "minibatches."),
     "actors": (TeamPolicy, "actors."),
@@ -39,8 +45,9 @@ def test_what_is_forgotten_is_noticed(what: str, monkeypatch: pytest.MonkeyPatch
         return genuine(self, {**state, **fresh})
 
     monkeypatch.setattr(owner, "load_state_dict", forgetful)
-    with pytest.raises(Broken, match=r"a2po, MLP: 20 updates and 10 \+ 10 resumed ones differ in /"):
-        check_training(CASE, "a2po", 0)
+    network, layers = ("GRU", 1) if "remember" in what else ("MLP", 0)
+    with pytest.raises(Broken, match=rf"a2po, {network}: 20 updates and 10 \+ 10 resumed ones differ in /"):
+        check_training(CASE, "a2po", layers)
 
 
 def test_a_changed_metrics_row_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +68,14 @@ def test_a_changed_metrics_row_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_nothing_forgotten_passes_and_times_may_differ() -> None:
     check_training(CASE, "a2po", 0)
+
+
+def test_whoever_begins_anew_remembers_nothing(tmp_path: Path) -> None:
+    """Such as the copies of an environment that could not be saved, after a resume."""
+    trainer = Trainer(_config(CASE, "a2po", 1, 2), tmp_path, torch.device("cpu"), print)
+    trainer.round()
+    memories = trainer.buffer.actor_memory, trainer.buffer.critic_memory
+    assert all(memory[0].any() for memory in memories)
+    trainer.sampler.start()
+    assert not any(memory[0].any() for memory in memories)
+    trainer.close()
