@@ -151,20 +151,20 @@ def resolve(
     own = _given(file, settings, values or {})
     preset = str(own.pop("preset", preset))
     task, algorithm = str(own.get("task", DEFAULT_TASK)), str(own.get("algorithm", TrainConfig().algorithm))
-    return validate(_merge(load_preset(preset, task, algorithm), {**own, "preset": preset}))
+    return validate(merge(load_preset(preset, task, algorithm), {**own, "preset": preset}))
 
 
 def override(
     config: TrainConfig, *, file: Path | None = None, settings: Iterable[str] = (), values: Mapping[str, Any] | None = None
 ) -> TrainConfig:
     """``config`` with some values replaced; the arguments are those of ``resolve``."""
-    return validate(_merge(config.model_dump(), _given(file, settings, values or {})))
+    return validate(merge(config.model_dump(), _given(file, settings, values or {})))
 
 
 def _given(file: Path | None, settings: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    own = _merge(read_toml(file) if file else {}, {key: value for key, value in values.items() if value is not None})
+    own = merge(read_toml(file) if file else {}, {key: value for key, value in values.items() if value is not None})
     for setting in settings:
-        own = _merge(own, parse_setting(setting))
+        own = merge(own, parse_setting(setting))
     return own
 
 
@@ -197,7 +197,7 @@ def load_preset(name: str, task: str, algorithm: str) -> dict[str, Any]:
     for section in [data, *overrides]:
         tasks, algorithms = (_patterns(name, section, key) for key in ("tasks", "algorithms"))
         if any(fnmatchcase(task, pattern) for pattern in tasks) and any(fnmatchcase(algorithm, pattern) for pattern in algorithms):
-            values = _merge(values, section)
+            values = merge(values, section)
     return values
 
 
@@ -270,11 +270,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"configuration file '{path}' cannot be read: {error}") from None
 
 
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``, table by table."""
     merged = dict(base)
     for key, value in over.items():
         both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both_tables else value
+        merged[key] = merge(merged[key], value) if both_tables else value
     return merged
 
 

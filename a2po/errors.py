@@ -7,8 +7,11 @@ user typed get a did-you-mean. Nothing here imports anything but the standard li
 from __future__ import annotations
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -74,3 +77,27 @@ def require(purpose: str, **packages: str) -> None:
 def missing_extra(package: str, extra: str, purpose: str) -> DependencyError:
     """The error for an optional package that is not installed."""
     return DependencyError(f"{purpose} needs the package '{package}', which is not installed: pip install \"a2po[{extra}]\"")
+
+
+def foreign(error: BaseException) -> str:
+    """``ValueError: its text (my_env.py:12)``: an exception of somebody else's code, with the line of theirs that led to it.
+
+    Theirs is the first file on the way that is neither ours nor the standard library's, and what lies in its folder.
+    """
+    text = next(iter(str(error).strip().splitlines()), "")[:300]
+    words = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg} ({Path(error.filename).name}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not _is_ours_or_standard(frame.filename)]
+    if theirs:
+        home = Path(theirs[0].filename).parent
+        theirs = [frame for frame in theirs if home in Path(frame.filename).parents]
+    way = theirs or list(frames)
+    return f"{words} ({Path(way[-1].filename).name}:{way[-1].lineno})" if way else words
+
+
+def _is_ours_or_standard(file: str) -> bool:
+    path, standard = Path(file), Path(sysconfig.get_path("stdlib"))
+    installed = "site-packages" in path.parts or "dist-packages" in path.parts
+    return file.startswith("<") or Path(__file__).parent in path.parents or (standard in path.parents and not installed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def mask_padding(team: TeamPolicy) -> None:
 
 def open_env(policy: TrainedPolicy):
     return lambda copies: make_env(policy.config, copies, seed=1)
+
+
+@pytest.fixture
+def orchard() -> type:
+    """The environment of examples/own_environment.py."""
+    found = spec_from_file_location("own_environment", Path(__file__).parents[1] / "examples" / "own_environment.py")
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module.Orchard
 
 
 @pytest.fixture(scope="session")

@@ -200,11 +200,11 @@ class PolicyLearner:
         return returns, batch.value_mask.unsqueeze(-1).expand_as(returns)
 
     def _targets(self, batch: Batch, advantages: Tensor, agents: slice) -> Tensor:
-        """[c, M] normalised returns for the agents' critics; for a team's one critic the mean over the agents."""
+        """[c, M] normalised returns for the agents' critics; for a team's one critic the mean over all agents."""
         returns = batch.agent_major(advantages + batch.values)
         if self.team.num_critics > 1:
             return self.team.normalise_returns(returns)[agents]
-        return self.team.normalise_returns(returns[agents].mean(0, keepdim=True))
+        return self.team.normalise_returns(returns.mean(0, keepdim=True))
 
     @torch.no_grad()
     def _log_probs(self, agents: slice, batch: Batch) -> Tensor:

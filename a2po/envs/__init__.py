@@ -8,6 +8,7 @@ _PUBLIC = {
     "make": "a2po.envs.registry",
     "task_names": "a2po.envs.registry",
     "Observations": "a2po.envs.protocol",
+    "SimpleEnv": "a2po.envs.simple",
     "Step": "a2po.envs.protocol",
     "TaskSpec": "a2po.envs.protocol",
     "VectorEnv": "a2po.envs.protocol",

@@ -55,9 +55,9 @@ class EpisodeTracker:
         return started
 
     def add(self, reward: np.ndarray) -> None:
-        """Count one step of every copy. ``reward``: [B]."""
+        """Count one step of every copy. ``reward``: [B], or [B, N] of the agents: then the return is that of their mean."""
         self.length += 1
-        self.returns += reward
+        self.returns += reward if reward.ndim == 1 else reward.mean(axis=1, dtype=np.float64)
 
     def finish(self, copies: np.ndarray, invalid: np.ndarray, metrics: Mapping[str, np.ndarray] | None = None) -> None:
         """Record that the episodes of ``copies`` ended.

@@ -1,18 +1,22 @@
 """The door to every task: ``make(task, num_envs=...)``.
 
 A family registers under the first part of its task names. A user's own environment registers through the entry-point
-group ``a2po.envs`` (name = family) or is named directly as ``module:factory``.
+group ``a2po.envs`` (name = family, value = module) or is named directly as ``module:factory``.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from a2po.errors import TaskError, did_you_mean, require
+from a2po.errors import TaskError, UserError, did_you_mean, foreign, require
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +51,27 @@ def families() -> dict[str, str]:
 
 def task_names() -> list[str]:
     """Every task name that ``make`` takes."""
-    return [name for module in families().values() for name in importlib.import_module(module).task_names()]
+    return [name for family in families() for name in _family(family).task_names()]
+
+
+def _family(name: str) -> Family:
+    """The module of a family.
+
+    Raises:
+        TaskError: a user's family cannot be imported, or does not offer what a family offers.
+    """
+    module = families()[name]
+    if name in BUILT_IN_FAMILIES:
+        return cast(Family, importlib.import_module(module))
+    where = f"the task family '{name}', which an installed package registers as '{module}' (entry point group a2po.envs)"
+    try:
+        found = importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        raise TaskError(f"{where}, cannot be imported: {foreign(error)}") from error
+    missing = [function for function in ("task_names", "make") if not callable(getattr(found, function, None))]
+    if missing:
+        raise TaskError(f"{where}, has no function {' and no '.join(missing)}")
+    return cast(Family, found)
 
 
 def make(
@@ -74,7 +98,14 @@ def make(
     require(f"the task '{task}'", torch="train")
     import torch
 
-    return factory(task, num_envs, seed=seed, device=torch.device(device), num_threads=num_threads, **options)
+    try:
+        return factory(task, num_envs, seed=seed, device=torch.device(device), num_threads=num_threads, **options)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if ":" not in task:
+            raise
+        raise TaskError(f"task '{task}': the factory raised {foreign(error)}") from error
 
 
 def _factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]:
@@ -84,24 +115,25 @@ def _factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]:
     family = task.split("/", 1)[0]
     if family not in known:
         raise TaskError(f"unknown task '{task}'{did_you_mean(task, task_names())} ('a2po tasks' lists all)")
-    module = importlib.import_module(known[family])
+    module = _family(family)
     names = module.task_names()
     if task not in names:
         raise TaskError(f"unknown task '{task}'{did_you_mean(task, names)} ('a2po tasks' lists all)")
-    make_task: Callable[..., VectorEnv] = module.make
-    return make_task
+    return module.make
 
 
 def _own_factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]:
     module_name, _, attribute = task.partition(":")
+    if "/" in module_name or module_name.endswith(".py"):
+        dotted = ".".join(part for part in Path(module_name).with_suffix("").parts if part not in ("/", ".."))
+        raise TaskError(f"task '{task}': an own environment is named by its module, not its file; did you mean '{dotted}:{attribute}'?")
     if not all([*module_name.split("."), attribute]):
         raise TaskError(f"task '{task}': an own environment is named module:factory, for example my_package.my_env:make")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, ValueError) as error:
-        raise TaskError(f"task '{task}': the module '{module_name}' cannot be imported ({error})") from error
-    except AttributeError as error:
-        raise TaskError(f"task '{task}': the module '{module_name}' has no '{attribute}'") from error
+    module = _own_module(task, module_name)
+    found = getattr(module, attribute, None)
+    if found is None:
+        place = f" ({module.__file__})" if getattr(module, "__file__", None) else ""
+        raise TaskError(f"task '{task}': the module '{module_name}'{place} has no '{attribute}'{did_you_mean(attribute, vars(module))}")
     try:
         inspect.signature(found).bind(task, 1, seed=0, device=None, num_threads=None, **options)
     except (TypeError, ValueError) as error:
@@ -109,3 +141,20 @@ def _own_factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]
         raise TaskError(f"task '{task}': '{attribute}' is no factory that takes {call}: {error}") from None
     factory: Callable[..., VectorEnv] = found
     return factory
+
+
+def _own_module(task: str, name: str) -> ModuleType:
+    """Import a user's module, also from the working folder."""
+    try:
+        _reach_working_folder(name.partition(".")[0])
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise TaskError(f"task '{task}': the module '{name}' cannot be imported ({foreign(error)})") from error
+
+
+def _reach_working_folder(top: str) -> None:
+    """The console script does not look where it was called. Looked at last, that folder can hide nothing that is installed."""
+    here = Path.cwd()
+    if top not in sys.modules and find_spec(top) is None and ((here / f"{top}.py").is_file() or (here / top).is_dir()):
+        sys.path.append(str(here))
+        importlib.invalidate_caches()

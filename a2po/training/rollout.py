@@ -20,8 +20,10 @@ class Sampler:
         self._same_device = env.device == team.device
 
     def start(self) -> None:
-        """Reset every copy."""
+        """Reset every copy. Whoever begins anew remembers nothing."""
         self.buffer.start(self.env.reset())
+        for memory in (self.buffer.actor_memory, self.buffer.critic_memory):
+            memory[0] = 0.0
 
     def collect(self) -> None:
         """Play ``buffer.length`` steps. Slot 0 holds the observations to begin with, ``actor_memory[0]`` the recurrent state."""

@@ -280,6 +280,9 @@ class Trainer:
         for key in ("step", "updates", "invalid_episodes", "time_s", "evaluation", "best"):
             setattr(self, key, state[key])
         self._started, self._saved_step, self._evaluation_due = state["started"], self.step, state["evaluation_due"]
+        if self._started and not self.env.spec.exact_state:
+            self.say(f"{self.config.task} cannot save running episodes: every copy begins a new one")
+            self._started = False
         self.recent.extend(state["recent"])
 
     def forget_metrics(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +15,6 @@ from a2po.algorithms import learner as learner_module
 from a2po.algorithms.batch import Batch, pick
 from a2po.config import TrainConfig, validate
 from a2po.envs.matrix.game import MatrixGame
-from a2po.envs.protocol import Observations
 from a2po.networks.team_policy import TeamPolicy
 from a2po.training import trainer as trainer_module
 from a2po.training.prepare import prepare
@@ -220,18 +220,16 @@ def test_what_a_broken_episode_left_in_memory_harms_nothing(tmp_path: Path) -> N
 class Recall(MatrixGame):
     """Who remembers what was shown in the first of four rounds is paid in the last."""
 
-    def _observe(self, out: Observations | None) -> Observations:
-        now = super()._observe(out)
-        shown = torch.from_numpy((self._noise > 0.5).astype("float32") * 2 - 1)
-        shown = torch.where(torch.from_numpy(self._tracker.length == 0), shown, 0.0)
-        now.obs[..., 1] = shown[:, None]
-        now.state[:, 1] = shown
-        return now
+    def observe(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        obs, state, legal = super().observe()
+        shown = np.where(self.length == 0, np.where(self.noise > 0.5, 1.0, -1.0), 0.0)
+        obs[..., 1], state[:, 1] = shown[:, None], shown
+        return obs, state, legal
 
-    def _pay(self, actions: Tensor) -> Tensor:
-        wanted = torch.from_numpy(self._noise > 0.5).long()
-        right = (actions == wanted[:, None]).all(1) & torch.from_numpy(self._tracker.length == self._length - 1)
-        return right.float()
+    def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        _, over = super().advance(actions)
+        right = (actions == (self.noise > 0.5)[:, None]).all(1) & over
+        return right.astype(np.float32), over
 
 
 @pytest.mark.parametrize(("layers", "low", "high"), [(1, 0.97, 1.0), (0, 0.0, 0.75)])
