@@ -162,7 +162,7 @@ def override(
 
 
 def _given(file: Path | None, settings: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    own = merge(_read_toml(file) if file else {}, {key: value for key, value in values.items() if value is not None})
+    own = merge(read_toml(file) if file else {}, {key: value for key, value in values.items() if value is not None})
     for setting in settings:
         own = merge(own, parse_setting(setting))
     return own
@@ -184,7 +184,7 @@ def validate(values: Mapping[str, Any]) -> TrainConfig:
 def load_preset(name: str, task: str, algorithm: str) -> dict[str, Any]:
     """A preset's values for one task and algorithm: its base sections, then each matching ``[[override]]`` in file order."""
     if name.endswith(".toml"):
-        data = _read_toml(Path(name))
+        data = read_toml(Path(name))
     elif name in preset_names():
         data = tomllib.loads(resources.files("a2po.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
     else:
@@ -223,8 +223,11 @@ def parse_setting(text: str) -> dict[str, Any]:
     return result
 
 
-def to_toml(config: TrainConfig) -> str:
-    """The resolved configuration as TOML. Values that are None are left out: TOML has no null, and None is always a default."""
+def to_toml(config: BaseModel) -> str:
+    """A configuration, or another model of plain values, as TOML.
+
+    Values that are None are left out: TOML has no null, and None is always a default.
+    """
     lines: list[str] = []
     sections: list[tuple[str, Mapping[str, Any]]] = [("", config.model_dump(mode="json"))]
     while sections:
@@ -253,7 +256,12 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's values.
+
+    Raises:
+        ConfigError: it does not exist or cannot be read.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

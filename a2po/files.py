@@ -76,6 +76,18 @@ def leftovers(folder: Path, *names: str) -> list[Path]:
 
 
 @contextmanager
+def complete_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path with the same suffix to write; on success the file is flushed and takes its final name, else it vanishes."""
+    temporary = path.with_name(f".{path.stem}.tmp{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def complete_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; on success it is flushed to disk and takes its final name, else it vanishes."""
     temporary, aside = (path.with_name(f".{path.name}.{kind}{os.getpid()}") for kind in ("tmp", "old"))

@@ -82,6 +82,64 @@ def show_evaluation(result: dict[str, Any]) -> None:
     )
 
 
+def show_play(result: dict[str, Any]) -> None:
+    """The episodes that were played, and the video."""
+    console = Console(emoji=False)
+    who = str(_dict(result["bundle"]).get("path")) if result["policy"] == "onnx" else f"{result['run']}, {result['checkpoint']}"
+    team = "" if result["policy"] == "random" else f"[bold]{escape(who)}[/bold] on "
+    console.print(f"{team}{escape(result['task'])}: {result['actions']} actions")
+    table = Table(box=None, pad_edge=False)
+    known = ("episode", "seed", "length", "return", "complete", "invalid")
+    metrics = [name for name in result["episodes"][0] if name not in known]
+    for heading in ("episode", "length", "return", *metrics, ""):
+        table.add_column(heading, justify="right" if heading else "left", overflow="fold")
+    for episode in result["episodes"]:
+        remark = "ended in a fault" if episode["invalid"] else "" if episode["complete"] else "stopped by --steps"
+        cells = [str(episode["episode"]), _count(episode["length"]), number(episode["return"])]
+        table.add_row(*map(escape, [*cells, *(number(episode.get(name)) for name in metrics), remark]))
+    console.print(table)
+    if result["video"]:
+        video = result["video"]
+        speed = f", {video['speed']:g} x real time" if video["speed"] else ""
+        facts_of_it = f"{video['frames']:,} pictures of {video['width']} x {video['height']}, {video['fps']:g} per second{speed}"
+        _pairs(console, [("video", f"{video['path']} ({video['bytes'] / 1000:,.0f} kB)"), ("", facts_of_it)])
+
+
+def show_groups(groups: list[dict[str, Any]], path: str) -> None:
+    """The ends of the curves that were drawn."""
+    console = Console(emoji=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("task", "curve", "runs", "steps", "last mean", "band"):
+        table.add_column(heading, justify="left" if heading in ("task", "curve") else "right", no_wrap=heading != "curve", overflow="fold")
+    for group in groups:
+        last = _dict(group["last"])
+        band = interval([last["low"], last["high"]]) if last and group["band"] else "-"
+        steps = f"{last['x']:,.0f}" if last else "-"
+        table.add_row(*map(escape, [group["task"], group["label"], str(len(group["runs"])), steps, number(last.get("mean")), band]))
+    console.print(table)
+    _pairs(console, [("band", ", ".join(dict.fromkeys(group["band"] for group in groups if group["band"])) or "none"), ("written", path)])
+
+
+def show_sweep(results: dict[str, Any], written: list[str]) -> None:
+    """The tables of a sweep and what their numbers mean."""
+    from a2po.evaluation.sweep_table import notes, tables
+
+    console = Console(emoji=False)
+    for content in tables(results):
+        console.print(content.title, style="bold", highlight=False, markup=False)
+        table = Table(box=None, pad_edge=False)
+        for column, heading in enumerate(content.headings):
+            right = column >= content.numbers_from
+            table.add_column(escape(heading), justify="right" if right else "left", overflow="fold", no_wrap=right)
+        for row in content.rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+        console.print()
+    for line in notes(results):
+        console.print(line, highlight=False, markup=False)
+    console.print(f"Written: {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
+
+
 def number(value: Any) -> str:
     """A number with as many digits as a reader needs, or a dash."""
     if not _is_number(value):

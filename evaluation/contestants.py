@@ -19,6 +19,7 @@ from a2po.evaluation.results import Home
 from a2po.runtime.bundle import Bundle, read_bundle
 from a2po.runtime.team import Team
 from a2po.streams import generator
+from a2po.testing import RandomPlayer
 from a2po.training.greedy import TeamActor
 from a2po.training.runs import TrainedPolicy, newest_run, open_policy
 
@@ -34,7 +35,7 @@ class Contestant:
     options: dict[str, Any]
     what: str
     origin: dict[str, Any]
-    description: Description
+    description: Description | None  # None fits every task
     player: Callable[[VectorEnv, int | None], Act]  # (environment, seed of the noise or None for greedy) -> actions
     bundle: Bundle | None
 
@@ -63,10 +64,10 @@ def exported(path: Path | str | None) -> Contestant:
     )
 
 
-def trained(path: Path | str | None, say: Say) -> Contestant:
-    """The checkpoint that a bundle comes from, or the newest one of a run that has no bundle."""
+def trained(path: Path | str | None, say: Say, checkpoint: str | None = None) -> Contestant:
+    """A run's ``checkpoint``; by default the one that its bundle comes from, or the newest where there is no bundle."""
     run, bundle = _run_and_bundle(path)
-    policy = _open(run, bundle, say)
+    policy = _open(run, bundle, say) if checkpoint is None else open_policy(run, checkpoint, say=say)
 
     def player(env: VectorEnv, seed: int | None) -> Act:
         noise = None if seed is None else generator(seed, "evaluation noise")
@@ -88,6 +89,17 @@ def trained(path: Path | str | None, say: Say) -> Contestant:
         player,
         None,
     )
+
+
+def at_random(task: str) -> Contestant:
+    """Random legal actions."""
+
+    def player(env: VectorEnv, seed: int | None) -> Act:
+        random = RandomPlayer(env, seed or 0)
+        return lambda observations, begun: random(observations)
+
+    origin = dict.fromkeys(("run", "algorithm", "step", "checkpoint", "bundle"))
+    return Contestant(Home(None, Path()), task, {}, "random actions", origin, None, player, None)
 
 
 def _run_and_bundle(path: Path | str | None) -> tuple[Path, Path | None]:

@@ -32,6 +32,7 @@ def evaluate(
     deterministic: bool = True,
     task: str | None = None,
     num_envs: int | None = None,
+    num_threads: int | None = None,
     report: bool = False,
     progress: Callable[[int], None] | None = None,
     say: Say = print,
@@ -48,6 +49,7 @@ def evaluate(
         deterministic: greedy actions; else sampled ones.
         task: another task than the team's own. An own environment (``module:factory``) that a bundle names must be repeated here.
         num_envs: copies that play at once; by default chosen to divide the episodes evenly.
+        num_threads: simulator threads; by default one per core.
         report: write the HTML report as well.
         progress: told the number of finished episodes.
         say: where notices go.
@@ -68,7 +70,7 @@ def evaluate(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # idle torch threads would spin on the simulator's cores
     try:
-        result = _play(contestant, episodes, seed, deterministic, task, num_envs, progress)
+        result = _play(contestant, episodes, seed, deterministic, task, num_envs, num_threads, progress)
     finally:
         torch.set_num_threads(threads)
     file = _written(lambda: results.write_result(contestant.home, result), "the result", say)
@@ -110,6 +112,7 @@ def _play(
     deterministic: bool,
     task: str | None,
     num_envs: int | None,
+    num_threads: int | None,
     progress: Callable[[int], None] | None,
 ) -> dict[str, Any]:
     from a2po.envs.play import copies_for, play
@@ -117,11 +120,12 @@ def _play(
     from a2po.evaluation.fit import check_fits
     from a2po.streams import stream_seed
 
-    name = _task_to_play(contestant, task)
+    name = task_to_play(contestant, task)
     options = contestant.options if name == contestant.task else {}
     copies = min(num_envs or copies_for(episodes), episodes)
-    with closing(make(name, copies, seed=stream_seed(seed, "bundle evaluation"), **options)) as env:
-        check_fits(contestant.what, contestant.description, env.spec)
+    with closing(make(name, copies, seed=stream_seed(seed, "bundle evaluation"), num_threads=num_threads, **options)) as env:
+        if contestant.description is not None:
+            check_fits(contestant.what, contestant.description, env.spec)
         act = contestant.player(env, None if deterministic else seed)
         begin = time.perf_counter()
         try:
@@ -141,12 +145,16 @@ def _play(
         }
 
 
-def _task_to_play(contestant: Contestant, task: str | None) -> str:
-    """``task``, or the team's own. A bundle may come from anywhere: which code runs is not for its manifest to say."""
+def task_to_play(contestant: Contestant, task: str | None, option: str = "--task ") -> str:
+    """``task``, or the team's own. A bundle may come from anywhere: which code runs is not for its manifest to say.
+
+    Raises:
+        UserError: only the bundle names an own environment. ``option`` is how the user names it.
+    """
     if task is None and contestant.bundle is not None and ":" in contestant.task:
         raise UserError(
             f"{contestant.what} names an environment of its own, and making that runs its code: "
-            f"if you trust it, add --task {shlex.quote(contestant.task)}"
+            f"if you trust it, add {option}{shlex.quote(contestant.task)}"
         )
     return task or contestant.task
 

@@ -1,4 +1,4 @@
-"""Finding bundles and the runs that they belong to. Standard library only, so that ``inspect`` starts at once."""
+"""Finding runs and bundles. Standard library only, so that ``inspect`` starts at once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import os
 import shlex
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from a2po.errors import BundleError, did_you_mean
+from a2po.errors import BundleError, RunError, did_you_mean, require
 
 RUNS = Path("runs")
 MANIFEST = "manifest.json"
@@ -48,6 +49,44 @@ def newest_bundle(runs: Path = RUNS) -> Path:
         run = next((path.parent for path in runs.glob("*/config.toml")), None)
         raise BundleError(f"no bundle in '{runs}' yet: 'a2po export' makes one" + ("" if run else " of a run, 'a2po train' makes a run"))
     return max(found, key=_exported)
+
+
+def find_runs(names: Sequence[Path | str], runs: Path = RUNS) -> list[Path]:
+    """The run folders that are meant: each name is a run, a run's name inside ``runs``, a pattern, or a folder of runs.
+
+    Without a name it is the newest run.
+
+    Raises:
+        RunError: a name means no run, or there is none.
+    """
+    if not names:
+        require("finding the newest run", torch="train", gymnasium="train")
+        from a2po.training.runs import newest_run
+
+        return [newest_run(runs)]
+    found = [run for name in names for run in _runs_at(Path(name), runs)]
+    return list({run.resolve(): run for run in found}.values())
+
+
+def _runs_at(name: Path, runs: Path) -> list[Path]:
+    matches: list[Path] = [name]
+    if any(letter in str(name) for letter in "*?["):
+        root = Path(name.anchor)
+        pattern = str(name.relative_to(root)) if name.anchor else str(name)
+        matches = sorted(root.glob(pattern)) or sorted(runs.glob(pattern))
+    elif not name.exists() and (runs / name).exists():
+        matches = [runs / name]
+    found = []
+    for path in matches:
+        found += [path] if is_run(path) else sorted((config.parent for config in path.glob("**/config.toml")), key=str)
+    if not found:
+        raise RunError(f"no run in '{name}'{did_you_mean(str(name), _known_runs(runs, name))}")
+    return found
+
+
+def _known_runs(runs: Path, name: Path) -> list[str]:
+    paths = [path for path in known_paths(runs, name) if is_run(Path(path))]
+    return [*paths, *(Path(path).name for path in paths)]
 
 
 def run_of(bundle: Path) -> Path | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a2po.errors import BundleError, require
+from a2po.evaluation.figures import interval_of, number
 from a2po.evaluation.plots import learning_curve
 from a2po.evaluation.results import Home, read_results
 from a2po.files import replace_text
@@ -27,7 +28,7 @@ def write_report(home: Home) -> Path:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(number=_number, interval=_interval)
+    environment.filters.update(number=number, interval=interval_of)
     template = environment.from_string(resources.files("a2po.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8"))
     try:
         facts = _facts(home)
@@ -76,20 +77,3 @@ def _config(home: Home, training: dict[str, Any]) -> str:
     if home.run and (home.run / "config.toml").is_file():
         return (home.run / "config.toml").read_text(encoding="utf-8")
     return json.dumps(training.get("config"), indent=2) if training.get("config") else ""
-
-
-def _number(value: Any) -> str:
-    """A number with as many digits as a reader needs."""
-    if value is None:
-        return "–"
-    if not isinstance(value, float):
-        return str(value)
-    if value != 0 and abs(value) < 1e-3:
-        return f"{value:.1e}"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _interval(summary: dict[str, Any]) -> str:
-    """``[low, high]`` of a summary, or a dash for a single episode."""
-    bounds = summary.get("interval")
-    return "–" if bounds is None else f"[{_number(bounds[0])}, {_number(bounds[1])}]"

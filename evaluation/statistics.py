@@ -1,4 +1,4 @@
-"""Means with 95 % intervals: Student's for numbers, Wilson's for rates. NumPy only."""
+"""Means over the episodes of one team, with 95 % intervals: bootstrapped or Student's for numbers, Wilson's for rates. NumPy only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from a2po.evaluation.bootstrap import bca_interval, mean_of_rows
+
 CONFIDENCE = 0.95
+MIN_EPISODES_OF_A_BOOTSTRAP = 32
+"""Below this many episodes a resample is too coarse, and Student's interval is the better one."""
 
 
 def summary(values: Sequence[float], *, rate: bool = False) -> dict[str, Any]:
@@ -22,21 +26,38 @@ def summary(values: Sequence[float], *, rate: bool = False) -> dict[str, Any]:
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or not array.size:
         raise ValueError(f"expected at least one number, got shape {list(array.shape)}")
-    interval = wilson_interval(int(array.sum()), array.size) if rate and array.size > 1 else mean_interval(array)
+    interval, method = episode_interval(array, rate=rate)
     return {
         "mean": float(array.mean()),
         "std": float(array.std(ddof=1)) if array.size > 1 else None,
         "interval": interval and list(interval),
         "confidence": CONFIDENCE,
-        "method": "Wilson" if rate else "Student t",
+        "method": method,
         "median": float(np.median(array)),
         "min": float(array.min()),
         "max": float(array.max()),
     }
 
 
+def episode_interval(values: np.ndarray, *, rate: bool = False) -> tuple[tuple[float, float] | None, str]:
+    """Interval of the mean over one team's episodes, and its method.
+
+    From 32 episodes on it is the BCa bootstrap's, below Student's, for a rate Wilson's. It says how well the episodes show
+    this team's mean, and nothing of other seeds: for those see ``seed_statistics``.
+
+    Args:
+        values: [n], one per episode.
+        rate: 0 or 1 each.
+    """
+    if rate:
+        return (wilson_interval(int(values.sum()), len(values)) if len(values) > 1 else None), "Wilson"
+    if len(values) >= MIN_EPISODES_OF_A_BOOTSTRAP:
+        return bca_interval(values, mean_of_rows, CONFIDENCE), "BCa bootstrap"
+    return mean_interval(values), "Student t"
+
+
 def mean_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Interval of the mean of independent episodes: mean ± t · s / √n. None for fewer than two values.
+    """Interval of the mean of independent numbers: mean ± t · s / √n. None for fewer than two values.
 
     Args:
         values: [n].

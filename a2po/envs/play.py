@@ -5,12 +5,12 @@ Stopping after the first E finished episodes would favour short ones; a quota do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from a2po.envs.protocol import EpisodeRecord, Observations, VectorEnv
+from a2po.envs.protocol import EpisodeRecord, Observations, Step, VectorEnv
 from a2po.errors import WorkFailed
 
 Act = Callable[[Observations, Tensor | None], Tensor]
@@ -26,6 +26,16 @@ def copies_for(episodes: int) -> int:
 
 
 @torch.no_grad()
+def steps(env: VectorEnv, act: Act, seeds: Sequence[int] | None = None) -> Iterator[Step]:
+    """Begin episodes in all copies, with ``seeds`` [B] where given, and play on for as long as the caller wants more steps."""
+    env.drain_episodes()
+    observations, begun = env.reset(seeds), None
+    while True:
+        step = env.step(act(observations, begun))
+        yield step
+        observations, begun = step.observations, step.terminated | step.truncated
+
+
 def play(
     env: VectorEnv, act: Act, episodes: int, *, seeds: Sequence[int] | None = None, progress: Callable[[int], None] | None = None
 ) -> list[EpisodeRecord]:
@@ -42,11 +52,7 @@ def play(
     quotas = [episodes // copies + (copy < episodes % copies) for copy in range(copies)]
     records: list[EpisodeRecord] = []
     valid = [0] * copies
-    env.drain_episodes()
-    observations, begun = env.reset(seeds), None
-    while any(count < quota for count, quota in zip(valid, quotas, strict=True)):
-        step = env.step(act(observations, begun))
-        observations, begun = step.observations, step.terminated | step.truncated
+    for _ in steps(env, act, seeds):
         for record in env.drain_episodes():
             copy = record["copy"]
             if valid[copy] < quotas[copy]:
@@ -56,4 +62,6 @@ def play(
             raise WorkFailed(f"{len(records) - sum(valid)} of {len(records)} episodes of {env.spec.task} ended in a fault")
         if progress:
             progress(sum(valid))
+        if valid == quotas:
+            break
     return sorted(records, key=lambda record: int(record["copy"]))

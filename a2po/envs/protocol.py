@@ -114,7 +114,11 @@ class VectorEnv(Protocol):
         ...
 
     def render(self, copy: int) -> np.ndarray:
-        """A picture of one copy: uint8 [H, W, 3]."""
+        """A picture of one copy: uint8 [H, W, 3].
+
+        Videos also use two attributes where an environment has them: ``render_size``, the (width, height) of its pictures,
+        which can be set, and ``step_seconds``, the time that one step stands for.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:

@@ -28,32 +28,33 @@ ATTEMPTS, PAUSE_S = 5, 0.05
 
 
 class RunLock:
-    """The right to train a run."""
+    """The right to train a run, or another ``kind`` of folder such as a sweep."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.folder, self._say = folder, say
+    def __init__(self, folder: Path, say: Callable[[str], None], kind: str = "run") -> None:
+        self.folder, self.kind, self._say = folder, kind, say
         self._file: TextIO | None = None
 
     def take(self) -> None:
         """Lock the folder, which is made if it is not there. A file system without locks is said, and nothing else.
 
         Raises:
-            RunError: another process trains this run, or the folder cannot be made.
+            RunError: another process works on it, or the folder cannot be made.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / LOCK).open("a+", encoding="utf-8")
         except OSError as error:
-            raise RunError(f"the run folder '{self.folder}' cannot be made: {error.strerror or error}") from error
+            raise RunError(f"the {self.kind} folder '{self.folder}' cannot be made: {error.strerror or error}") from error
         try:
             if not _try_lock(file, fcntl.LOCK_EX, ATTEMPTS):
-                raise RunError(busy(self.folder))
+                raise RunError(busy(self.folder, self.kind))
             _write_owner(file)
         except OSError as error:
             if error.errno not in UNSUPPORTED:
                 file.close()
                 raise
-            self._say(f"the file system of '{self.folder}' has no locks ({error.strerror}): see to it that nothing else trains this run")
+            alone = f"see to it that nothing else trains this {self.kind}"
+            self._say(f"the file system of '{self.folder}' has no locks ({error.strerror}): {alone}")
         except RunError:
             file.close()
             raise
@@ -77,13 +78,13 @@ def holder(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def busy(folder: Path) -> str:
+def busy(folder: Path, kind: str = "run") -> str:
     """Who trains the run, since when, and what to do."""
     owner = holder(folder) or {}
     pid = owner.get("pid")
     who = f"process {pid} on '{owner.get('host')}' since {owner.get('since')}" if pid else "another process"
     stop = f"'kill {pid}'" if pid else "a signal"
-    return f"the run '{folder}' is being trained by {who}: wait for it, or stop it with {stop} (it saves first)"
+    return f"the {kind} '{folder}' is being trained by {who}: wait for it, or stop it with {stop} (it saves first)"
 
 
 def _try_lock(file: TextIO, kind: int, attempts: int) -> bool:

@@ -290,8 +290,8 @@ def test_a_run_in_a_terminal(tmp_path: Path) -> None:
     assert "Next: a2po export runs/r" in plain and "100%" in plain and "a2po on matrix/penalty (2 agents" in plain
 
 
-@pytest.mark.parametrize(("signals", "code"), [(1, 130), (2, -signal.SIGINT)])
-def test_interrupts_leave_the_terminal_as_it_was(signals: int, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signals", [1, 2])
+def test_interrupts_leave_the_terminal_as_it_was(signals: int, tmp_path: Path) -> None:
     returned, shown = in_a_terminal(tmp_path, signals, "--set", "update.num_epochs=15")
-    assert returned == code and shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
+    assert returned == 130 and shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
     assert ("interrupted: saved at step" in shown) == (signals == 1)

@@ -613,7 +613,7 @@ def test_rows_that_a_full_disk_refused_come_later(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [row["update"] for row in read_metrics(metrics)] == list(range(1, 9)) and len(metrics.read_text().splitlines()) == 8
-    about = [message for message in view.said if "metrics.jsonl" in message]
+    about = [message for message in view.said if message.startswith("metrics.jsonl")]
     assert len(about) == 2 and "cannot be written (File too large)" in about[0] and "written again" in about[1]
 
 

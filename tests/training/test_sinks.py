@@ -94,7 +94,14 @@ def test_names(tmp_path: Path) -> None:
     assert [found[f"agent/{name}/clip"] for name in (first, second)] == row["clips"]
     assert found["agent/column/kl"] == row["agents"]["column"]["kl"]
     assert scalars(evaluation) == {"return/greedy": evaluation["return_mean"]}
-    assert sorted(path.name for path in run.iterdir()) == ["checkpoints", "config.toml", "log.txt", "metrics.jsonl", "provenance.json"]
+    assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoints",
+        "config.toml",
+        "lock",
+        "log.txt",
+        "metrics.jsonl",
+        "provenance.json",
+    ]
 
 
 def test_names_where_all_agents_move_at_once(tmp_path: Path) -> None:
@@ -232,7 +239,7 @@ class Broken:
 
 
 @pytest.mark.resilience
-@pytest.mark.parametrize(("where", "log"), [("start", 1), ("write", 3), ("close", 13)])
+@pytest.mark.parametrize(("where", "log"), [("start", 1), ("write", 4), ("close", 13)])
 def test_a_failing_sink_is_switched_off(where: str, log: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One message; the other sinks and metrics.jsonl get everything."""
     Broken.where, Broken.log = where, ()
@@ -245,7 +252,7 @@ def test_a_failing_sink_is_switched_off(where: str, log: int, tmp_path: Path, mo
     told = [message for message in view.said if "wandb" in message]
     assert told == ["tracking with wandb is switched off, training and metrics.jsonl go on: no route to host"]
     assert told[0] in (result.run / "log.txt").read_text(encoding="utf-8")
-    assert len(Broken.log) == log and Broken.log[-1] == where
+    assert len(Broken.log) == log and Broken.log[-1] == ("start" if where == "start" else "close")  # what it holds open is given back
     assert result.step == 8 * PER_UPDATE and len(expected(result.run)["return/train"]) == 8
     assert "return/train" in read_tensorboard(result.run)
 

@@ -14,7 +14,7 @@ from a2po.envs.mamujoco.factorisation import Factorisation, factorise
 from a2po.envs.mamujoco.model import control_ranges, joints_by_actuator, load_model
 from a2po.envs.mamujoco.observations import ObservationBuilder
 from a2po.envs.mamujoco.options import Options
-from a2po.envs.mamujoco.rendering import CopyRenderer
+from a2po.envs.mamujoco.rendering import SIZE, CopyRenderer
 from a2po.envs.mamujoco.rewards import Referee
 from a2po.envs.mamujoco.rows import row_layout
 from a2po.envs.mamujoco.scenarios import scenario_of
@@ -49,6 +49,8 @@ class MultiAgentMujoco:
         self._host, self._final = (self._builder.allocate(num_envs, torch.device("cpu")) for _ in range(2))
         on_host = device.type == "cpu"
         self._result, self._final_result = (self._host, self._final) if on_host else (self._allocate(), self._allocate())
+        self.step_seconds = float(self.model.opt.timestep) * scenario.frame_skip
+        self.render_size = SIZE
         self._renderer: CopyRenderer | None = None
         self._started = False
 
@@ -166,13 +168,14 @@ class MultiAgentMujoco:
         return self._tracker.drain()
 
     def render(self, copy: int) -> np.ndarray:
-        """A picture of one copy: uint8 [480, 480, 3].
+        """A picture of one copy: uint8 [H, W, 3], where ``render_size`` is (W, H).
 
         Raises:
             DependencyError: OpenGL is missing.
         """
-        if self._renderer is None:
-            self._renderer = CopyRenderer(self.model)
+        if self._renderer is None or self._renderer.size != self.render_size:
+            self._close_renderer()
+            self._renderer = CopyRenderer(self.model, self.render_size, self._scenario.field_of_view)
         return self._renderer.render(self._simulation.data(copy))
 
     def state_dict(self) -> dict[str, Any]:
@@ -206,6 +209,9 @@ class MultiAgentMujoco:
     def close(self) -> None:
         """Free threads and the renderer. Harmless when called twice."""
         self._simulation.close()
+        self._close_renderer()
+
+    def _close_renderer(self) -> None:
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None

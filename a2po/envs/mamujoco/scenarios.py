@@ -48,6 +48,7 @@ class Scenario:
     own_fields: tuple[str, ...] = ("qpos", "qvel")  # what an agent sees of its own joints; of others' only qpos
     clipped_velocity: Literal["nowhere", "state", "everywhere"] = "nowhere"
     contact_clip: float | None = None
+    field_of_view: float = 45.0  # degrees that the camera sees
 
     @property
     def contact_forces(self) -> bool:
@@ -91,6 +92,7 @@ ANT = Scenario(
     ),
     reset_noise=0.1,
     normal_velocity_noise=True,
+    field_of_view=55.0,  # of its spread legs
 )
 
 HALF_CHEETAH = Scenario(
@@ -221,6 +223,7 @@ STANDUP = Scenario(
     reward=RewardRule(progress="height", control_cost=0.1, contact_cost=0.5e-6, max_contact_cost=10.0),
     reset_noise=1e-2,
     normal_velocity_noise=False,
+    field_of_view=60.0,  # it lies on its back: at 45 the picture ends above its feet
 )
 
 SCENARIOS = {scenario.name: scenario for scenario in (ANT, HALF_CHEETAH, HOPPER, WALKER, HUMANOID, STANDUP)}

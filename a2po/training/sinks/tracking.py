@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -69,6 +70,9 @@ class Sinks:
         try:
             work()
         except Exception as error:  # noqa: BLE001 - whatever a foreign package raises, training goes on
-            self.open.pop(name, None)
+            sink = self.open.pop(name, None)
+            if sink is not None:
+                with suppress(Exception):  # what it holds open is given back, if it still can
+                    sink.close(False)
             reason = " ".join(str(error).split()) or type(error).__name__
             self.say(f"tracking with {name} is switched off, training and metrics.jsonl go on: {reason[:300]}")

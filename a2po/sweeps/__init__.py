@@ -1,0 +1,1 @@
+"""Sweeps: many runs of one plan, as child processes, continued after a kill."""

@@ -1,0 +1,161 @@
+"""``a2po.play``: shows what a team does, as a table of its episodes and as a video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from a2po.config import DEFAULT_TASK
+from a2po.errors import UserError, WorkFailed, require
+from a2po.evaluation.evaluate import task_to_play
+from a2po.evaluation.video import VideoOptions, check_video
+
+if TYPE_CHECKING:
+    from a2po.envs.protocol import VectorEnv
+    from a2po.evaluation.camera import Tally
+    from a2po.evaluation.contestants import Contestant
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+def play(
+    bundle: Path | str | None = None,
+    *,
+    task: str | None = None,
+    run: Path | str | None = None,
+    checkpoint: str | None = None,
+    random: bool = False,
+    episodes: int = 1,
+    steps: int | None = None,
+    seed: int = 0,
+    deterministic: bool = True,
+    video: Path | str | None = None,
+    options: VideoOptions | None = None,
+    progress: Progress | None = None,
+    say: Say = print,
+) -> dict[str, Any]:
+    """Play episodes one after the other in one copy of the task; with ``video``, film them.
+
+    The first episode is the first one that copy 0 plays in ``a2po.evaluate`` with the same seed. A picture shows the moment
+    before a step, so an episode of L steps has L of them.
+
+    Args:
+        bundle: a bundle, its .zip, or a run folder, whose exported actors play; the newest bundle by default.
+        task: another task than the team's own. An own environment (``module:factory``) that a bundle names must be repeated here.
+        run: play a checkpoint of this run instead of a bundle.
+        checkpoint: which one: ``latest``, ``best`` or a step; by default the one that the run's bundle comes from.
+        random: play random legal actions instead, by default in the task that ``train`` takes by default.
+        episodes: how many.
+        steps: stop after this many steps in all, even within an episode.
+        seed: of the episodes and of sampled or random actions.
+        deterministic: greedy actions; else sampled ones.
+        video: an .mp4 or .gif file to write. Frames are written as they come.
+        options: how the video looks.
+        progress: told the steps so far, and the most there can be.
+        say: where notices go.
+
+    Returns: who played what, ``episodes`` (a list: episode, seed, length, return, complete, invalid and the task's metrics) and
+    ``video`` (path, frames, fps, every, width, height, bytes, speed as a multiple of real time; or None).
+
+    Raises:
+        UserError: the team is missing or does not fit the task, an argument is wrong, the task has no pictures, or a package is
+            missing.
+        WorkFailed: the video could not be written, or the simulation failed.
+    """
+    _check_arguments(bundle, run, checkpoint, random, task, episodes, steps, seed)
+    path, options = None if video is None else Path(video), options or VideoOptions()
+    if path is not None:
+        check_video(path, force=options.force)
+    require("playing", torch="train", gymnasium="train")
+    import torch
+
+    from a2po.envs.registry import make
+    from a2po.streams import stream_seed
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one copy gives them nothing to do
+    try:
+        contestant = _contestant(bundle, run, checkpoint, random, task, say)
+        name = task_to_play(contestant, task, option="")
+        env_options = contestant.options if name == contestant.task else {}
+        noise = seed if random or not deterministic else None
+        with closing(make(name, 1, seed=stream_seed(seed, "bundle evaluation"), **env_options)) as env:
+            begin = time.perf_counter()
+            tally, filmed = _play(env, contestant, noise, episodes, steps, path, options, progress)
+            wall_time_s = round(time.perf_counter() - begin, 3)
+    finally:
+        torch.set_num_threads(threads)
+    return {
+        "kind": "play",
+        "policy": "random" if random else "torch" if contestant.bundle is None else "onnx",
+        "actions": "random" if random else "greedy" if deterministic else "sampled",
+        **contestant.origin,
+        **{"task": name, "task_options": env_options, "seed": seed, "wall_time_s": wall_time_s},
+        "episodes": tally.episodes,
+        "video": filmed,
+    }
+
+
+def _check_arguments(
+    bundle: Any, run: Any, checkpoint: str | None, random: bool, task: str | None, episodes: int, steps: int | None, seed: int
+) -> None:
+    chosen = [name for name, value in (("bundle", bundle), ("run", run), ("random", random or None)) if value is not None]
+    if len(chosen) > 1:
+        raise UserError(f"{chosen[0]} and {chosen[1]} exclude each other: only one team can play")
+    if checkpoint is not None and run is None:
+        raise UserError(f"checkpoint {checkpoint}: of which run? Name the run as well")
+    for name, value in (("episodes", episodes), ("steps", 1 if steps is None else steps)):
+        if value < 1:
+            raise UserError(f"{name} must be at least 1, got {value}")
+    if seed < 0:
+        raise UserError(f"seed must be at least 0, got {seed}")
+    if task is not None and Path(task).exists() and ":" not in task:
+        raise UserError(f"'{task}' is a file or folder and no task: name a bundle with --bundle, a run with --run")
+
+
+def _contestant(
+    bundle: Path | str | None, run: Path | str | None, checkpoint: str | None, random: bool, task: str | None, say: Say
+) -> Contestant:
+    from a2po.evaluation.contestants import at_random, exported, trained
+
+    if random:
+        return at_random(task or DEFAULT_TASK)
+    return exported(bundle) if run is None else trained(run, say, checkpoint)
+
+
+def _play(
+    env: VectorEnv,
+    contestant: Contestant,
+    noise: int | None,
+    episodes: int,
+    steps: int | None,
+    path: Path | None,
+    options: VideoOptions,
+    progress: Progress | None,
+) -> tuple[Tally, dict[str, Any] | None]:
+    from a2po.envs.play import steps as walk
+    from a2po.evaluation.camera import Tally, camera
+    from a2po.evaluation.fit import check_fits
+
+    if contestant.description is not None:
+        check_fits(contestant.what, contestant.description, env.spec)
+    act, tally, filming = contestant.player(env, noise), Tally(env), None
+    most = min(steps or 10**12, episodes * env.spec.max_episode_steps)
+    with ExitStack() as stack:
+        if path is not None:
+            act = filming = stack.enter_context(camera(env, act, tally, path, options))
+        try:
+            for step in walk(env, act):
+                tally.count(step)
+                if progress:
+                    progress(tally.steps, most)
+                if len(tally.episodes) == episodes or tally.steps == steps:
+                    break
+        except RuntimeError as error:
+            raise WorkFailed(f"the play was given up: {error}") from error
+    tally.close()
+    return tally, None if filming is None else filming.facts()
