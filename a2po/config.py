@@ -270,6 +270,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"configuration file '{path}' cannot be read: {error}") from None
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"update": {"clip": 0.1}}`` -> ``{"update.clip": 0.1}``."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with the values of ``over``, table by table."""
     merged = dict(base)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from a2po.config import flat
 from a2po.errors import RunError, UserError, did_you_mean, require
 from a2po.evaluation.outputs import check_output
 from a2po.evaluation.plots import draw_curves, thinned
@@ -194,14 +195,6 @@ def _instead(rows: list[dict[str, Any]], metric: str) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"update": {"clip": 0.2}}`` -> ``{"update.clip": 0.2}``."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def _labels(curves: Sequence[RunCurve]) -> list[str]:

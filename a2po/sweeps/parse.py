@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from a2po.config import parse_setting, read_toml
+from a2po.config import flat, parse_setting, read_toml
 from a2po.errors import ConfigError, did_you_mean
-from a2po.sweeps.plan import NO_VALUE, SweepPlan, flat
+from a2po.sweeps.plan import NO_VALUE, SweepPlan
 
 OPENING, CLOSING = "[{", "]}"
 MAX_SEEDS = 10_000
@@ -84,7 +84,8 @@ def make_plan(
     if twice:
         raise ConfigError(f"{', '.join(twice)} is given more than once")
     for name, pairs in (("settings", sets), ("vary", varied)):
-        table = flat(given.get(name, {}))
+        table = given.get(name, {})
+        table = flat(table) if isinstance(table, dict) else table
         given[name] = {**table, **dict(pairs)} if isinstance(table, dict) else table
     return validate_plan(given)
 

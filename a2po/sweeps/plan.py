@@ -12,25 +12,19 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from a2po.config import DEFAULT_PRESET, DEFAULT_TASK, TrainConfig, Whole, resolve
+from a2po.config import DEFAULT_PRESET, DEFAULT_TASK, TrainConfig, Whole, flat, resolve
 
 NO_VALUE = ("none", "None", "null")
 """Bare words that stand for a configuration value of None, which TOML cannot write."""
 
 
-def flat(values: Any) -> Any:
-    """``{"update": {"clip": 0.1}}`` -> ``{"update.clip": 0.1}``: TOML nests keys that are written with dots."""
-    if not isinstance(values, Mapping):
-        return values
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = flat(value)
-        found |= {f"{key}.{name}": item for name, item in inner.items()} if isinstance(value, Mapping) else {key: value}
-    return found
+def _flat_table(values: Any) -> Any:
+    """TOML nests keys that are written with dots; what is no table is left to be refused."""
+    return flat(values) if isinstance(values, Mapping) else values
 
 
-Settings = Annotated[dict[str, Any], BeforeValidator(flat)]
-Grid = Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], BeforeValidator(flat)]
+Settings = Annotated[dict[str, Any], BeforeValidator(_flat_table)]
+Grid = Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], BeforeValidator(_flat_table)]
 
 
 class SweepPlan(BaseModel):

@@ -47,9 +47,9 @@ class TrainProgress:
     @classmethod
     def of(cls, trainer: Trainer) -> TrainProgress:
         """The state of a trainer that has just done a round."""
-        evaluated = trainer.rows.get("evaluation", {}).get("step") == trainer.step
-        row, total = trainer.rows["update"], trainer.config.run.total_steps
-        figures = (trainer.step, total, trainer.updates, trainer.return_mean, trainer.evaluation, evaluated)
+        evaluated = trainer.journal.rows.get("evaluation", {}).get("step") == trainer.step
+        row, total = trainer.journal.rows["update"], trainer.config.run.total_steps
+        figures = (trainer.step, total, trainer.updates, trainer.journal.return_mean, trainer.evaluation, evaluated)
         return cls(trainer.folder, *figures, row, trainer.team)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from a2po.config import TrainConfig, resolve
+from a2po.config import TrainConfig, flat, resolve
 from a2po.errors import ConfigError, RunError, WorkFailed
 from a2po.training.callback import Callback, TrainProgress, ask
 from a2po.training.interrupt import Interrupt
@@ -102,7 +101,7 @@ def train(
         trainer.close()
         lock.release()
         torch.set_num_threads(threads)
-    return TrainResult(folder, trainer.step, trainer.return_mean, trainer.evaluation, interrupt.received, stopped)
+    return TrainResult(folder, trainer.step, trainer.journal.return_mean, trainer.evaluation, interrupt.received, stopped)
 
 
 def run_to_train(config: TrainConfig | None, name: str | None, resume: bool, runs: Path) -> tuple[TrainConfig, Path]:
@@ -144,7 +143,7 @@ def _run(trainer: Trainer, view: View, interrupt: Interrupt, callback: Callback 
     """Rounds until all steps are played, a signal arrives or the callback has enough. Returns: whether the callback ended it."""
     stopped = False
     view.say(trainer.headline())
-    trainer.sinks.start(trainer.step)
+    trainer.journal.sinks.start(trainer.step)
     view.start(trainer.step, trainer.config.run.total_steps)
     try:
         trainer.catch_up()
@@ -193,7 +192,7 @@ def check_same_run(before: TrainConfig, now: TrainConfig, folder: Path) -> Train
     Raises:
         RunError: with every difference.
     """
-    old, new = _flat(before.model_dump()), _flat(now.model_dump())
+    old, new = flat(before.model_dump()), flat(now.model_dump())
     # The linear schedule ends at the last step, so there the number of steps is part of what is learned.
     fixed = ("run.total_steps",) if before.update.learning_rate_schedule == "linear" else ()
     changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and (key in fixed or not key.startswith(CHANGEABLE))]
@@ -201,11 +200,3 @@ def check_same_run(before: TrainConfig, now: TrainConfig, folder: Path) -> Train
         differences = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in changed)
         raise RunError(f"cannot resume '{folder}' with another configuration: {differences}. Leave these out, or start a new run")
     return now
-
-
-def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
-    items: Iterable[tuple[str, object]] = values.items()
-    flat: dict[str, object] = {}
-    for key, value in items:
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

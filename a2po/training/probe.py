@@ -88,7 +88,7 @@ def probe(trainer: Trainer, config: TrainConfig, seconds: float) -> Measured:
         config: the run's own configuration.
         seconds: how long, without the first round.
     """
-    trainer.metrics = sizes = _Sizes(trainer.metrics.path)
+    trainer.journal.metrics = sizes = _Sizes(trainer.journal.metrics.path)
     warm_up_s = time.perf_counter()
     trainer.round()
     begin = time.perf_counter()
@@ -109,7 +109,7 @@ def probe(trainer: Trainer, config: TrainConfig, seconds: float) -> Measured:
 def _round(trainer: Trainer, sizes: _Sizes) -> Round:
     before, cpu = sizes.bytes, time.process_time()
     trainer.round()
-    row = trainer.rows["update"]
+    row = trainer.journal.rows["update"]
     return Round(row["sampling_s"], row["update_s"], time.process_time() - cpu, sizes.bytes - before)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,25 +14,18 @@ import torch
 from a2po.algorithms.learner import PolicyLearner, UpdateReport
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig
-from a2po.envs.protocol import EpisodeRecord
 from a2po.errors import CheckpointError, WorkFailed
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import generator, stream_seed
 from a2po.training.buffer import RolloutBuffer
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.greedy import GreedyEvaluator
-from a2po.training.log import Trouble
-from a2po.training.metrics import MetricsFile, iterate_metrics
+from a2po.training.journal import Journal
 from a2po.training.prepare import prepare
-from a2po.training.progress import Progress
 from a2po.training.rollout import Sampler
 from a2po.training.runs import load_team, make_env
 from a2po.training.sinks import Sinks
 from a2po.training.view import Status
-
-RECENT_EPISODES = 64
-MANY_EPISODES = 10
-"""A majority of faults among at least this many of the last episodes is no accident and ends the run."""
 
 
 class _EvaluationCut(Exception):
@@ -56,7 +48,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device, say: Callable[[str], None]) -> None:
         self.config, self.folder, self.device, self.say = config, folder, device, say
         update_rule = rule(config.algorithm)
-        self.sinks = Sinks(config, folder, say)  # first: it may still refuse
+        sinks = Sinks(config, folder, say)  # first: it may still refuse
         self.env = make_env(config, config.env.num_envs, stream_seed(config.seed, "environment"), device=device)
         self.team = TeamPolicy(self.env.spec, config.network, seed=config.seed, device=device)
         update = config.update
@@ -65,31 +57,20 @@ class Trainer:
         self.learner = PolicyLearner(self.team, update_rule, config.update, seed=config.seed)
         self.greedy = GreedyEvaluator(config, self.team)
         self.checkpoints = Checkpoints(folder / "checkpoints", config.run.keep_checkpoints)
-        self.metrics = MetricsFile(folder / "metrics.jsonl")
-        self.progress = Progress(config, self.env.spec, device)
-        self.step, self.updates, self.invalid_episodes, self.time_s = 0, 0, 0, 0.0
-        self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
+        self.journal = Journal(config, folder, self.env.spec, device, sinks, say)
+        self.step, self.updates, self.time_s = 0, 0, 0.0
         self.evaluation: float | None = None
         self.best: float | None = None
-        self.rows: dict[str, dict[str, Any]] = {}
-        """The newest row of metrics.jsonl of each kind."""
         self.interrupted: Callable[[], bool] = lambda: False
         self._evaluation_due = False
         self._save_s = 0.0
-        self._metrics_trouble = Trouble("metrics.jsonl", "its rows are held back and tried again", say)
         self._started = False
         self._saved_step: int | None = None
-        self._faults: deque[bool] = deque(maxlen=2 * MANY_EPISODES)
 
     @property
     def done(self) -> bool:
         """All steps are played."""
         return self.step >= self.config.run.total_steps
-
-    @property
-    def return_mean(self) -> float | None:
-        """Mean return of the last episodes, or None before the first one ends."""
-        return sum(self.recent) / len(self.recent) if self.recent else None
 
     def headline(self) -> str:
         """One line on what is trained, where."""
@@ -115,12 +96,15 @@ class Trainer:
         end = time.perf_counter()
         self.step, self.updates = self.step + self.buffer.length * self.buffer.num_envs, self.updates + 1
         self.time_s += end - begin
-        self._record(report, self.env.drain_episodes(), sampled - begin, end - sampled)
+        times = {"time_s": self.time_s, "sampling_s": sampled - begin, "update_s": end - sampled, "save_s": self._save_s}
+        times["steps_per_s"] = self.buffer.length * self.buffer.num_envs / (end - begin)
+        self._save_s = 0.0
+        self.journal.update(self.step, self.updates, report, self.env.drain_episodes(), times)
         self._evaluation_due = bool(self.config.run.evaluate_every) and (self._crossed(self.config.run.evaluate_every) or self.done)
         best = self._evaluate()
         if best or self._crossed(self.config.run.checkpoint_every) or self._crossed(self.config.run.milestone_every):
             self._save_or_forget(best)
-        return self.progress.status(self.step, self.return_mean, self.evaluation, time.perf_counter() - end)
+        return self.journal.progress.status(self.step, self.journal.return_mean, self.evaluation, time.perf_counter() - end)
 
     def _learning_rate_scale(self) -> float:
         if self.config.update.learning_rate_schedule == "constant":
@@ -134,47 +118,6 @@ class Trainer:
                 f"training diverged at step {self.step:,}: {', '.join(wrong)} not finite. The last checkpoint is whole; "
                 "try a smaller update.actor_learning_rate or update.clip"
             )
-
-    def _record(self, report: UpdateReport, episodes: list[EpisodeRecord], sampling_s: float, update_s: float) -> None:
-        valid = [episode for episode in episodes if not episode["invalid"]]
-        self._count_faults(len(episodes) - len(valid), len(episodes))
-        self.recent.extend(episode["return"] for episode in valid)
-        self.progress.add_episodes(valid)
-        row: dict[str, Any] = {"kind": "update", "step": self.step, "update": self.updates, "time_s": round(self.time_s, 3)}
-        row |= {"episodes": len(valid), "invalid_episodes": self.invalid_episodes}
-        if valid:
-            for key in ("return", "length", *self.env.spec.metrics):
-                row[f"{key}_mean"] = sum(episode[key] for episode in valid) / len(valid)
-        row |= {"sampling_s": round(sampling_s, 4), "update_s": round(update_s, 4), "save_s": round(self._save_s, 4)}
-        self._save_s = 0.0  # what was spent on checkpoints since the row before
-        row["steps_per_s"] = round(self.buffer.length * self.buffer.num_envs / (sampling_s + update_s), 1)
-        row |= {"order": report.order, "clips": report.clips, "scores": report.scores}
-        agents = self.env.spec.agents
-        row["agents"] = {agent: {name: values[i] for name, values in report.per_agent.items()} for i, agent in enumerate(agents)}
-        self._write_metrics(row)
-
-    def _count_faults(self, faults: int, episodes: int) -> None:
-        before, self.invalid_episodes = self.invalid_episodes, self.invalid_episodes + faults
-        self._faults.extend([True] * faults + [False] * (episodes - faults))
-        if sum(self._faults) * 2 > len(self._faults) >= MANY_EPISODES:
-            counted = f"{sum(self._faults)} of the last {len(self._faults)} episodes"
-            raise WorkFailed(f"{counted} of {self.config.task} ended in a simulator fault")
-        if self.invalid_episodes.bit_length() > before.bit_length():  # the first, and every time the count doubles
-            self.say(f"{self.invalid_episodes:,} episodes ended in a simulator fault so far; they are left out of training")
-
-    def _write_metrics(self, row: dict[str, Any]) -> None:
-        self.rows[row["kind"]] = row
-        self.progress.add_rows([row])
-        self.sinks.write(row)
-        self._try_metrics(lambda: self.metrics.write(row))
-
-    def _try_metrics(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except OSError as error:
-            self._metrics_trouble.began(error)
-        else:
-            self._metrics_trouble.over()
 
     def _crossed(self, every: int) -> bool:
         """The last round passed a multiple of ``every`` steps; never for 0."""
@@ -207,9 +150,7 @@ class Trainer:
         except _EvaluationCut:
             return False
         self._evaluation_due = False
-        self.evaluation = sum(returns) / len(returns)
-        row = {"kind": "evaluation", "step": self.step, "time_s": round(self.time_s, 3), "episodes": len(returns)}
-        self._write_metrics({**row, "return_mean": self.evaluation, "returns": returns})
+        self.evaluation = self.journal.evaluation(self.step, self.time_s, returns)
         return self.best is None or self.evaluation > self.best
 
     def _stop_if_interrupted(self, episodes: int) -> None:
@@ -231,11 +172,11 @@ class Trainer:
         if self._saved_step == self.step and not best:
             return True
         begin = time.perf_counter()
-        self._try_metrics(self.metrics.sync)  # first, so that the checkpoint is not ahead of its metrics; but it is worth more than they
+        self.journal.sync()
         try:
             milestone = self._crossed(self.config.run.milestone_every)
             path = self.checkpoints.save(self.step, self.state_dict(), best=best, milestone=milestone)
-            self.progress.saved(self.step, path)
+            self.journal.progress.saved(self.step, path)
         except OSError as error:
             self.say(f"checkpoint at step {self.step:,} not written ({error.strerror or error}); the one before stays")
             return False
@@ -247,8 +188,8 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next round depends on."""
         return {
-            "step": self.step, "updates": self.updates, "invalid_episodes": self.invalid_episodes, "time_s": self.time_s,
-            "recent": list(self.recent), "evaluation": self.evaluation, "best": self.best, "started": self._started,
+            "step": self.step, "updates": self.updates, "invalid_episodes": self.journal.invalid_episodes, "time_s": self.time_s,
+            "recent": list(self.journal.recent), "evaluation": self.evaluation, "best": self.best, "started": self._started,
             "evaluation_due": self._evaluation_due,
             "task": self.config.task, "team": self.team.state_dict(), "learner": self.learner.state_dict(),
             "sampler": self.sampler.state_dict(), "env": self.env.state_dict(),
@@ -268,7 +209,7 @@ class Trainer:
             what = f"{type(error).__name__}: {error}"
             raise CheckpointError(f"checkpoint {name} is whole, but not of this task or this version of a2po ({what})") from error
         self.checkpoints.set_aside_after(name)
-        self.progress.saved(self.step, self.checkpoints.folder / name)
+        self.journal.progress.saved(self.step, self.checkpoints.folder / name)
         self.forget_metrics()
         self.say(f"resumed from {name}")
 
@@ -277,24 +218,22 @@ class Trainer:
         if not self.sampler.load_state_dict(state["sampler"]):
             self.say("the checkpoint comes from another kind of device: sampling goes on with a new random stream")
         self.env.load_state_dict(state["env"])
-        for key in ("step", "updates", "invalid_episodes", "time_s", "evaluation", "best"):
+        for key in ("step", "updates", "time_s", "evaluation", "best"):
             setattr(self, key, state[key])
+        self.journal.invalid_episodes = state["invalid_episodes"]
+        self.journal.recent.extend(state["recent"])
         self._started, self._saved_step, self._evaluation_due = state["started"], self.step, state["evaluation_due"]
         if self._started and not self.env.spec.exact_state:
             self.say(f"{self.config.task} cannot save running episodes: every copy begins a new one")
             self._started = False
-        self.recent.extend(state["recent"])
 
     def forget_metrics(self) -> None:
         """Leave out the rows after the newest checkpoint: what follows is played again."""
         kept = -1 if self._saved_step is None else self._saved_step
-        self.metrics = MetricsFile(self.folder / "metrics.jsonl", resumed_step=kept, evaluation_due=self._evaluation_due)
-        self.progress.add_rows(iterate_metrics(self.metrics.path))
+        self.journal.go_on_from(kept, self._evaluation_due)
 
     def close(self) -> None:
-        """End the sinks and free the environments."""
-        if self.metrics.held:
-            self.say(f"{self.metrics.held:,} rows of metrics.jsonl could not be written and are lost")
-        self.sinks.close(self.done)
+        """End the trackers and free the environments."""
+        self.journal.close(self.done)
         self.env.close()
         self.greedy.close()

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from a2po.config import TrainConfig
-from a2po.training.sinks.protocol import known_identifier, plain_config, remember_identifier
+from a2po.config import TrainConfig, flat
+from a2po.training.sinks.protocol import known_identifier, remember_identifier
 
 EXPERIMENT = "a2po"
 WITNESSES = {"update": "time/steps_per_s", "evaluation": "return/greedy"}
@@ -64,7 +64,7 @@ class MlflowSink:
         known = self.client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else self.client.create_experiment(name)
         identifier: str = self.client.create_run(experiment, run_name=run.name).info.run_id
-        params = [Param(_allowed_name(key), str(value)[:500]) for key, value in plain_config(config).items()]
+        params = [Param(_allowed_name(key), str(value)[:500]) for key, value in flat(config.model_dump(mode="json")).items()]
         self.client.log_batch(identifier, params=params)
         return identifier
 

@@ -49,14 +49,6 @@ def scalars(row: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def plain_config(config: TrainConfig) -> dict[str, Any]:
-    """``{"task": ..., "update.clip": 0.2, ...}``: every key of the configuration, flat."""
-    flat: dict[str, Any] = {}
-    for key, value in config.model_dump(mode="json").items():
-        flat |= {f"{key}.{name}": own for name, own in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
-
-
 def known_identifier(run: Path, tracker: str) -> str | None:
     """The run's identifier in a tracker, or None where it has none yet."""
     found = _identifiers(run).get(tracker)

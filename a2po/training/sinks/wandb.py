@@ -6,8 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
-from a2po.config import TrainConfig
-from a2po.training.sinks.protocol import known_identifier, plain_config, remember_identifier
+from a2po.config import TrainConfig, flat
+from a2po.training.sinks.protocol import known_identifier, remember_identifier
 
 
 class WandbSink:
@@ -26,7 +26,7 @@ class WandbSink:
             resume="allow",
             dir=str(run),
             mode=None if "WANDB_MODE" in os.environ else "offline",
-            config=plain_config(config),
+            config=flat(config.model_dump(mode="json")),
             settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
         )
         remember_identifier(run, "wandb", identifier)
