@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    task: Annotated[str | None, typer.Option(help="What to train on; 'a2po tasks' lists all.")] = None,
+    task: Annotated[str | None, typer.Option(help="What to train on; 'a2po tasks' lists all, module:factory names your own.")] = None,
     algorithm: Annotated[str | None, typer.Option(help="a2po or mappo.")] = None,
     preset: Annotated[str | None, typer.Option(help="fast (ours), paper, or the path of a TOML file.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with any configuration keys.")] = None,
