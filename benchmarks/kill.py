@@ -31,6 +31,7 @@ from a2po.algorithms.learner import PolicyLearner
 from a2po.config import resolve
 from a2po.training.checkpoints import Checkpoints, read_checkpoint
 from a2po.training.greedy import GreedyEvaluator
+from a2po.training.journal import Journal
 from a2po.training.loop import train
 from a2po.training.metrics import read_metrics
 from a2po.training.rollout import Sampler
@@ -53,7 +54,7 @@ def play(folder: str, task: str, settings: list[str], phase: Any) -> None:
     """The process that is killed: train the run, or resume it if it is one already."""
     instrumented = [
         (Trainer, "restore", "resuming"),
-        (Trainer, "_write_metrics", "metrics"),
+        (Journal, "_write", "metrics"),
         (Sampler, "collect", "sampling"),
         (PolicyLearner, "update", "updating"),
         (GreedyEvaluator, "evaluate", "evaluating"),

@@ -178,7 +178,9 @@ def test_disk_that_takes_no_more(tmp_path, suffix):
 def test_killed_while_filming(tmp_path, pictures, number):
     path = tmp_path / "film.mp4"
     arguments = ["a2po", "play", "--random", "--steps", "1000", "--video", str(path)]
-    code = f"import sys; sys.argv = {arguments!r}; from a2po.cli.app import main; main()"
+    # A parent in the background may have SIGINT ignored, which children inherit.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import sys; {listen}; sys.argv = {arguments!r}; from a2po.cli.app import main; main()"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not list(tmp_path.glob(".film.*")):
         time.sleep(0.05)

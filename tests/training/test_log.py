@@ -9,8 +9,8 @@ import pytest
 import a2po
 from a2po.config import resolve
 from a2po.errors import WorkFailed
+from a2po.training.journal import Journal
 from a2po.training.log import LoggedView
-from a2po.training.trainer import Trainer
 from a2po.training.view import SilentView
 
 
@@ -40,13 +40,13 @@ def test_a_log_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
 
 def test_faults_are_said_and_a_majority_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rate = {"every": 4}
-    original = Trainer._record
+    original = Journal.update
 
-    def record(self, report, episodes, *times):
+    def update(self, step, number, report, episodes, times):
         faulty = [{**episode, "invalid": index % rate["every"] == 0} for index, episode in enumerate(episodes)]
-        return original(self, report, faulty, *times)
+        return original(self, step, number, report, faulty, times)
 
-    monkeypatch.setattr(Trainer, "_record", record)
+    monkeypatch.setattr(Journal, "update", update)
     said: list[str] = []
 
     class View(SilentView):

@@ -683,7 +683,7 @@ def test_invalid_episodes_are_counted_and_not_averaged(tmp_path: Path, monkeypat
     trainer.close()
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert [row["invalid_episodes"] for row in rows] == [1, 2] and all(row["episodes"] == 1 and row["return_mean"] == 3.0 for row in rows)
-    assert trainer.return_mean == 3.0
+    assert trainer.journal.return_mean == 3.0
 
 
 def test_a_second_signal_is_not_swallowed() -> None:
