@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from contextlib import suppress
@@ -12,9 +13,10 @@ from typing import Any
 
 from a2po.errors import RunError, did_you_mean
 from a2po.evaluation.locate import MANIFEST, RUNS, is_run, known_paths
-from a2po.evaluation.run_facts import metrics_rows, run_config
+from a2po.evaluation.run_facts import run_config
 from a2po.provenance import PROVENANCE, read_provenance
 from a2po.training.lock import holder
+from a2po.training.metrics import iterate_metrics
 
 STEP = "step_" + "[0-9]" * 12
 """Pattern of a checkpoint's folder."""
@@ -69,14 +71,16 @@ def run_summary(run: Path) -> dict[str, Any]:
 def _progress(path: Path) -> dict[str, Any]:
     """The last step and returns of a run's metrics."""
     found: dict[str, Any] = {"step": 0, "return_mean": None, "evaluation": None}
-    best: float | None = None
-    for row in metrics_rows(path):
-        if row["kind"] == "update":
-            found |= {"step": row.get("step", 0)} | ({"return_mean": row["return_mean"]} if "return_mean" in row else {})
-        elif row["kind"] == "evaluation" and isinstance(value := row.get("return_mean"), (int, float)):
-            best = value if best is None else max(best, value)
-            found["evaluation"] = value
-    return {**found, "best_evaluation": best}
+    evaluations = []
+    for row in iterate_metrics(path):
+        kind, value = row.get("kind"), row.get("return_mean")
+        number = value if isinstance(value, (int, float)) and math.isfinite(value) else None
+        if kind == "update":
+            found |= {"step": row["step"]} | ({} if number is None else {"return_mean": number})
+        elif kind == "evaluation" and number is not None:
+            found["evaluation"] = number
+            evaluations.append(number)
+    return {**found, "best_evaluation": max(evaluations, default=None)}
 
 
 def _torn(checkpoint: Path) -> str | None:
