@@ -8,6 +8,7 @@ from typing import Any
 
 from a2po.errors import RunError
 from a2po.provenance import PROVENANCE, read_provenance
+from a2po.training.checkpoint_files import STEP
 from a2po.training.metrics import iterate_metrics
 
 
@@ -22,7 +23,7 @@ def run_facts(run: Path) -> dict[str, Any]:
     return {
         "path": str(run),
         "config": config,
-        "checkpoints": sorted(path.name for path in (run / "checkpoints").glob("step_*")),
+        "checkpoints": sorted(path.name for path in (run / "checkpoints").glob(STEP)),
         "best": _text(run / "checkpoints" / "best"),
         "last_update": last.get("update"),
         "last_evaluation": last.get("evaluation"),

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from a2po.errors import RunError, did_you_mean
-from a2po.evaluation.locate import MANIFEST, RUNS, is_run, known_paths
+from a2po.evaluation.locate import RUNS, is_run, known_paths
 from a2po.evaluation.run_facts import run_config
 from a2po.provenance import PROVENANCE, read_provenance
+from a2po.training.checkpoint_files import FORMAT, MANIFEST, STEP, foreign
 from a2po.training.lock import holder
 from a2po.training.metrics import iterate_metrics
-
-STEP = "step_" + "[0-9]" * 12
-"""Pattern of a checkpoint's folder."""
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -84,9 +82,11 @@ def _progress(path: Path) -> dict[str, Any]:
 
 
 def _torn(checkpoint: Path) -> str | None:
-    """What is missing of a checkpoint at first sight."""
+    """What is wrong with a checkpoint at first sight."""
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            return foreign(manifest["format"])
         missing = [name for name in manifest["sha256"] if not (checkpoint / name).is_file()]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"{MANIFEST} is missing or no manifest"

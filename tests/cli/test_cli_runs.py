@@ -83,6 +83,9 @@ def test_the_states(run: Path) -> None:
     newest, *older = sorted((run / "checkpoints").glob("step_*"), reverse=True)
     (newest / "state.json").unlink()
     assert state() == "stopped" and f"{newest.name}: state.json missing" in run_summary(run)["damage"]
+    manifest = json.loads((older[0] / "manifest.json").read_text())
+    (older[0] / "manifest.json").write_text(json.dumps({**manifest, "format": 1}))
+    assert f"{older[0].name}: manifest.json has format 1" in run_summary(run)["damage"]
     for checkpoint in older:
         (checkpoint / "manifest.json").write_text("[]")
     assert state() == "damaged"
