@@ -99,9 +99,8 @@ def test_training_asks_what_was_played(task: str, network: dict[str, Any], tmp_p
                 memory[:, copy] = 0.0 if ended else after[:, 0]
         trainer.learner.update(batch)
         trainer.sampler.advance()
-        torch.testing.assert_close(
-            buffer.actor_memory[0], memory, rtol=1e-5, atol=1e-5
-        )  # the networks have changed, what is remembered has not
+        # The networks have changed, what is remembered has not.
+        torch.testing.assert_close(buffer.actor_memory[0], memory, rtol=1e-5, atol=1e-5)
         memory = buffer.actor_memory[0].clone()
     assert begins > 3 and memory.any()
 
