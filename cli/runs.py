@@ -81,7 +81,7 @@ def _short(count: int | None) -> str:
 
 
 def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return "–" if value is None else f"{value:,.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _age(seconds: float) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from a2po.errors import RunError
 from a2po.provenance import PROVENANCE, read_provenance
+from a2po.training.checkpoint_files import STEP
+from a2po.training.metrics import iterate_metrics
 
 
 def run_facts(run: Path) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def run_facts(run: Path) -> dict[str, Any]:
     return {
         "path": str(run),
         "config": config,
-        "checkpoints": sorted(path.name for path in (run / "checkpoints").glob("step_*")),
+        "checkpoints": sorted(path.name for path in (run / "checkpoints").glob(STEP)),
         "best": _text(run / "checkpoints" / "best"),
         "last_update": last.get("update"),
         "last_evaluation": last.get("evaluation"),
@@ -47,18 +47,7 @@ def run_config(run: Path) -> dict[str, Any]:
 
 def _last_rows(path: Path) -> dict[str, dict[str, Any]]:
     """Kind -> its last row."""
-    return {row["kind"]: row for row in metrics_rows(path)}
-
-
-def metrics_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """All rows of a run's metrics. A line that a crash cut short is left out."""
-    for line in (_text(path) or "").splitlines():
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and "kind" in row:
-            yield row
+    return {row["kind"]: row for row in iterate_metrics(path) if "kind" in row}
 
 
 def _text(path: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from contextlib import suppress
@@ -11,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from a2po.errors import RunError, did_you_mean
-from a2po.evaluation.locate import MANIFEST, RUNS, is_run, known_paths
-from a2po.evaluation.run_facts import metrics_rows, run_config
+from a2po.evaluation.locate import RUNS, is_run, known_paths
+from a2po.evaluation.run_facts import run_config
 from a2po.provenance import PROVENANCE, read_provenance
+from a2po.training.checkpoint_files import FORMAT, MANIFEST, STEP, foreign
 from a2po.training.lock import holder
-
-STEP = "step_" + "[0-9]" * 12
-"""Pattern of a checkpoint's folder."""
+from a2po.training.metrics import iterate_metrics
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -69,20 +69,24 @@ def run_summary(run: Path) -> dict[str, Any]:
 def _progress(path: Path) -> dict[str, Any]:
     """The last step and returns of a run's metrics."""
     found: dict[str, Any] = {"step": 0, "return_mean": None, "evaluation": None}
-    best: float | None = None
-    for row in metrics_rows(path):
-        if row["kind"] == "update":
-            found |= {"step": row.get("step", 0)} | ({"return_mean": row["return_mean"]} if "return_mean" in row else {})
-        elif row["kind"] == "evaluation" and isinstance(value := row.get("return_mean"), (int, float)):
-            best = value if best is None else max(best, value)
-            found["evaluation"] = value
-    return {**found, "best_evaluation": best}
+    evaluations = []
+    for row in iterate_metrics(path):
+        kind, value = row.get("kind"), row.get("return_mean")
+        number = value if isinstance(value, (int, float)) and math.isfinite(value) else None
+        if kind == "update":
+            found |= {"step": row["step"]} | ({} if number is None else {"return_mean": number})
+        elif kind == "evaluation" and number is not None:
+            found["evaluation"] = number
+            evaluations.append(number)
+    return {**found, "best_evaluation": max(evaluations, default=None)}
 
 
 def _torn(checkpoint: Path) -> str | None:
-    """What is missing of a checkpoint at first sight."""
+    """What is wrong with a checkpoint at first sight."""
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            return foreign(manifest["format"])
         missing = [name for name in manifest["sha256"] if not (checkpoint / name).is_file()]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"{MANIFEST} is missing or no manifest"

@@ -33,6 +33,19 @@ class UpdateReport:
     per_agent: dict[str, list[float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """What stays the same while some agents, n of them, are updated."""
+
+    agents: slice
+    batch: Batch
+    advantages: Tensor  # [n, M] normalised
+    targets: Tensor  # [c, M] of their critics
+    old_log_probs: Tensor  # [n, M]
+    others: Tensor  # [M], ρ of the agents updated before
+    clip: float
+
+
 class PolicyLearner:
     """Updates the agents of a team, all at once or one after another.
 
@@ -68,13 +81,12 @@ class PolicyLearner:
             if position > 0 and self.rule.correct_advantage:
                 advantages = self._advantages(batch, log_rho)
             agents = self._next_agents(position, batch, advantages, remaining, report)
-            clip = self._clip(position, num_positions)
-            old_log_probs = self._log_probs(agents, batch)
-            self._train(agents, batch, advantages, old_log_probs, log_rho, clip, learning_rate_scale, metrics)
-            report.clips.append(clip)
+            turn = self._turn(agents, batch, advantages, log_rho.exp(), self._clip(position, num_positions))
+            self._train(turn, learning_rate_scale, metrics)
+            report.clips.append(turn.clip)
             remaining = [agent for agent in remaining if not agents.start <= agent < agents.stop]
             if remaining:
-                log_ratios = (self._log_probs(agents, batch) - old_log_probs) * batch.mask[agents]
+                log_ratios = (self._log_probs(agents, batch) - turn.old_log_probs) * batch.mask[agents]
                 log_rho = log_rho + log_ratios.sum(0)
         report.per_agent = metrics.means()
         return report
@@ -107,25 +119,16 @@ class PolicyLearner:
             return self.settings.clip
         return ordering.adaptive_clip(self.settings.clip, position + 1, num_positions, self.settings.clip_coefficient)
 
-    def _train(
-        self,
-        agents: slice,
-        batch: Batch,
-        advantages: Tensor,
-        old_log_probs: Tensor,
-        log_rho: Tensor,
-        clip: float,
-        rate_scale: float,
-        metrics: _Metrics,
-    ) -> None:
-        """All epochs of the actors in ``agents`` and of their critics."""
-        team, settings = self.team, self.settings
-        critics = agents if team.num_critics > 1 else slice(0, 1)
-        targets = self._targets(batch, advantages, agents)
-        normalised = torch.stack(
-            [estimators.normalise(own, mask) for own, mask in zip(batch.agent_major(advantages)[agents], batch.mask[agents], strict=True)]
-        )
-        rho = log_rho.exp()
+    def _turn(self, agents: slice, batch: Batch, advantages: Tensor, others: Tensor, clip: float) -> _Turn:
+        """A turn on ``advantages`` [T, B, N]. ``others`` [M] is ρ, not its logarithm."""
+        own = zip(batch.agent_major(advantages)[agents], batch.mask[agents], strict=True)
+        normalised = torch.stack([estimators.normalise(values, mask) for values, mask in own])
+        return _Turn(agents, batch, normalised, self._targets(batch, advantages, agents), self._log_probs(agents, batch), others, clip)
+
+    def _train(self, turn: _Turn, rate_scale: float, metrics: _Metrics) -> None:
+        """All epochs of the turn's actors and of their critics."""
+        team, settings, batch, agents = self.team, self.settings, turn.batch, turn.agents
+        critics = self._critics(agents)
         actor, critic = team.actor(agents.start, agents.stop), team.critic(critics.start, critics.stop)
         leaves = [*(actor.weights[name] for name in team.actors.shapes), *(critic.weights[name] for name in team.critics.shapes)]
         split = len(team.actors.shapes)
@@ -137,8 +140,8 @@ class PolicyLearner:
                 gradients: list[Tensor] = []
                 for chunks in passes(minibatch, self._max_chunks(batch)):
                     part = batch.select(chunks)
-                    policy_loss = self._policy_loss(agents, batch, normalised, old_log_probs, rho, clip, part, weights[0], metrics)
-                    value_loss = self._value_loss(critics, batch, targets, part, weights[1])
+                    policy_loss = self._policy_loss(turn, part, weights[0], metrics)
+                    value_loss = self._value_loss(turn, part, weights[1])
                     own = torch.autograd.grad(policy_loss + value_loss.sum(), leaves)
                     gradients = [total + more for total, more in zip(gradients, own, strict=True)] if gradients else list(own)
                     metrics.add(agents, value_loss=value_loss.detach())
@@ -147,32 +150,21 @@ class PolicyLearner:
                 metrics.add(agents, actor_grad_norm=actor_norm, critic_grad_norm=critic_norm)
                 metrics.minibatch_done(agents)
 
-    def _policy_loss(
-        self,
-        agents: slice,
-        batch: Batch,
-        advantages: Tensor,
-        old_log_probs: Tensor,
-        rho: Tensor,
-        clip: float,
-        part: Selection,
-        weights: Tensor,
-        metrics: _Metrics,
-    ) -> Tensor:
+    def _policy_loss(self, turn: _Turn, part: Selection, weights: Tensor, metrics: _Metrics) -> Tensor:
         """Negative surrogate and entropy bonus, summed over the agents; each is a mean over the agent's active samples."""
-        rows = part.samples
+        agents, batch, rows = turn.agents, turn.batch, part.samples
         distribution = self._distribution(agents, batch, part)
         weight = pick(batch.mask, agents, rows) * weights
-        log_ratio = distribution.log_prob(pick(batch.samples, agents, rows)) - pick(old_log_probs, slice(None), rows)
+        log_ratio = distribution.log_prob(pick(batch.samples, agents, rows)) - pick(turn.old_log_probs, slice(None), rows)
         ratio = log_ratio.exp()
-        others = pick(rho.expand_as(batch.mask), agents, rows)
-        surrogate = objectives.surrogate(self.rule, ratio, others, pick(advantages, slice(None), rows), clip=clip)
+        others = pick(turn.others.expand_as(batch.mask), agents, rows)
+        surrogate = objectives.surrogate(self.rule, ratio, others, pick(turn.advantages, slice(None), rows), clip=turn.clip)
         loss = -(surrogate * weight).sum()
         entropy = None
         if self.settings.entropy_coefficient:
             entropy = (distribution.entropy() * weight).sum(1)
             loss = loss - self.settings.entropy_coefficient * entropy.sum()
-        metrics.add_policy(agents, surrogate.detach(), ratio.detach(), log_ratio.detach(), weight, clip, entropy)
+        metrics.add_policy(agents, surrogate.detach(), ratio.detach(), log_ratio.detach(), weight, turn.clip, entropy)
         return loss
 
     def _distribution(self, agents: slice, batch: Batch, part: Selection) -> Distribution:
@@ -182,13 +174,18 @@ class PolicyLearner:
         memory = pick(batch.actor_memory, agents, part.chunks)
         return actor.distribution(actor.unroll(pick(batch.obs, agents, rows), action_mask, memory, batch.keep_of(part)))
 
-    def _value_loss(self, critics: slice, batch: Batch, targets: Tensor, part: Selection, weights: Tensor) -> Tensor:
+    def _critics(self, agents: slice) -> slice:
+        """Theirs, or the one of the team."""
+        return agents if self.team.num_critics > 1 else slice(0, 1)
+
+    def _value_loss(self, turn: _Turn, part: Selection, weights: Tensor) -> Tensor:
         """[c] mean value loss of each critic over the valid samples."""
-        critic, rows = self.team.critic(critics.start, critics.stop), part.samples
+        critics, batch, rows = self._critics(turn.agents), turn.batch, part.samples
+        critic = self.team.critic(critics.start, critics.stop)
         state = pick(batch.state, critics, rows) if batch.state.dim() == 3 else pick(batch.state[None], slice(None), rows)[0]
         values = critic.unroll(state, pick(batch.critic_memory, critics, part.chunks), batch.keep_of(part))
         weight = pick(batch.value_mask[None], slice(None), rows) * weights
-        old, target = pick(batch.old_values, critics, rows), pick(targets, slice(None), rows)
+        old, target = pick(batch.old_values, critics, rows), pick(turn.targets, slice(None), rows)
         clip = self.settings.clip if self.settings.clip_value else None
         losses = objectives.value_loss(values, old, target, clip=clip, huber_delta=self.settings.huber_delta or None)
         return (losses * weight).sum(1)

@@ -121,7 +121,7 @@ class _Sequence(torch.autograd.Function):
     def forward(ctx: Any, gates: Tensor, state: Tensor, keep: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Gates [n, T, M, 3H], state [n, M, H], keep [T, M, 1] -> outputs [n, T, M, H]."""
         (networks, length, rows, _), size = gates.shape, state.shape[-1]
-        own = bias.unsqueeze(1).expand(length, networks, rows, 3 * size).contiguous()
+        own = gates.new_empty(length, networks, rows, 3 * size).copy_(bias.unsqueeze(1))  # always a copy: products are added into it
         reset_update = gates.new_empty(length, networks, rows, 2 * size)
         previous, candidate, outputs = (gates.new_empty(length, networks, rows, size) for _ in range(3))
         previous[0] = state

@@ -42,6 +42,22 @@ def mask_array(value: Any, what: str) -> np.ndarray:
     return mask
 
 
+def rows_array(value: Any, batch: int, what: str) -> np.ndarray:
+    """``value`` as something that picks rows out of ``batch``: [B] bool, or indices, of which there may be none.
+
+    Raises:
+        ObservationError: it is neither, or there are no such rows.
+    """
+    array = _array(value, what)
+    if not array.size:
+        return np.zeros(0, np.int64)
+    if array.dtype.kind == "b" and array.shape == (batch,):
+        return array
+    if array.dtype.kind in "iu" and array.ndim <= 1 and bool((array < batch).all() and (array >= -batch).all()):
+        return array
+    raise ObservationError(f"{what}: expected [{batch}] bools or indices of {batch} rows, got {array.dtype} of shape {list(array.shape)}")
+
+
 def check_shape(array: np.ndarray, shapes: Sequence[tuple[int, ...]], what: str, hint: str = "") -> None:
     """The array has one of the shapes, behind a batch axis or without. ``hint`` ends the message.
 

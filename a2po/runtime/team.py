@@ -68,12 +68,17 @@ class Team:
         """True if the agents choose one of several actions, False if they set continuous controls."""
         return self.bundle.agents[0].discrete
 
-    def reset(self, rows: np.ndarray | None = None) -> None:
-        """Forget the recurrent state of rows whose episode has just begun: [B] bool, or indices, or None for all."""
+    def reset(self, rows: Any = None) -> None:
+        """Forget the recurrent state of rows whose episode has just begun: [B] bool, or indices, or None for all.
+
+        Raises:
+            ObservationError: there are no such rows.
+        """
         if rows is None:
             self._state.clear()
-        for state in self._state.values():
-            state[np.asarray(rows)] = 0.0
+        chosen = {name: guard.rows_array(rows, len(state), f"agent '{name}': rows to reset") for name, state in self._state.items()}
+        for name, which in chosen.items():
+            self._state[name][which] = 0.0
 
     def act(self, obs: Any, action_mask: Any = None, *, noise: Any = None) -> Any:
         """One step of the whole team.

@@ -20,10 +20,9 @@ from torch import Tensor
 
 from a2po.errors import CheckpointError
 from a2po.files import complete_folder, leftovers, replace_text, require_room, sha256, sync, to_json
+from a2po.training.checkpoint_files import FORMAT, MANIFEST, STEP, TENSORS, TREE, foreign
 from a2po.training.state_tree import join_state, split_state
 
-FORMAT = 2
-TENSORS, TREE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 Say = Callable[[str], None]
 
 
@@ -71,13 +70,13 @@ class Checkpoints:
 
     def _places(self) -> dict[str, Path]:
         """Name -> folder. A process that is killed while it replaces a checkpoint leaves the old one aside, whole."""
-        aside = {_name_of(path): path for path in self.folder.glob(".step_*.old*")}
-        return {**aside, **{path.name: path for path in self.folder.glob("step_*") if path.is_dir()}}
+        aside = {_name_of(path): path for path in self.folder.glob(f".{STEP}.old*")}
+        return {**aside, **{path.name: path for path in self.folder.glob(STEP) if path.is_dir()}}
 
     def pointer(self, name: str) -> str | None:
         """What ``latest`` or ``best`` points at."""
         path = self.folder / name
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else None
 
     def load(self, which: str = "latest", say: Say = print) -> tuple[str, dict[str, Any]]:
         """Read a checkpoint and its name: ``latest``, ``best``, a step number or a folder name.
@@ -92,11 +91,12 @@ class Checkpoints:
         if not names:
             raise CheckpointError(f"no checkpoint in '{self.folder}': the run has not saved one yet")
         wanted = self._resolve(which, names)
-        for name in [name for name in names if name <= wanted]:
+        candidates = [name for name in names if name <= wanted]
+        for name in candidates:
             try:
                 return name, read_checkpoint(places[name])
             except CheckpointError as error:
-                say(f"checkpoint {name} is damaged ({error}); trying the one before")
+                say(f"checkpoint {name} is damaged ({error})" + ("; trying the one before" if name != candidates[-1] else ""))
         raise CheckpointError(f"no whole checkpoint up to {wanted} in '{self.folder}'")
 
     def _resolve(self, which: str, names: list[str]) -> str:
@@ -106,7 +106,8 @@ class Checkpoints:
         if name is not None and name.isascii() and name.isdecimal():
             name = checkpoint_name(int(name))
         if name is None or name not in names:
-            raise CheckpointError(f"no checkpoint '{which}' in '{self.folder}' (there are: latest, best, {', '.join(reversed(names))})")
+            known = ["latest", *(["best"] if self.pointer("best") in names else []), *reversed(names)]
+            raise CheckpointError(f"no checkpoint '{which}' in '{self.folder}' (there are: {', '.join(known)})")
         return name
 
     def set_aside_after(self, name: str) -> None:
@@ -120,7 +121,7 @@ class Checkpoints:
         for name, path in self._places().items():
             if path.name != name:
                 os.replace(path, self.folder / name)
-        for orphan in [*self.folder.glob(".step_*"), *leftovers(self.folder, "latest", "best")]:
+        for orphan in [*self.folder.glob(f".{STEP}.*"), *leftovers(self.folder, "latest", "best")]:
             _remove(orphan)
 
     def _prune(self, newest: str) -> None:
@@ -160,7 +161,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     manifest = _read_json(path / MANIFEST)
     if isinstance(manifest, dict) and manifest.get("format", FORMAT) != FORMAT:
-        raise CheckpointError(f"{MANIFEST} has format {manifest['format']}, this a2po reads {FORMAT}")
+        raise CheckpointError(foreign(manifest["format"]))
     kinds = {"format": int, "step": int, "milestone": bool, "sha256": dict}
     if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
         raise CheckpointError(f"{MANIFEST} is not that of a checkpoint")

@@ -19,7 +19,7 @@ from a2po.files import sha256
 from a2po.networks.team_policy import TeamPolicy
 from a2po.runtime.bundle import read_bundle
 from a2po.training.bundle_weights import bundle_network, load_bundle, trained_steps
-from a2po.training.checkpoints import TENSORS
+from a2po.training.checkpoint_files import TENSORS
 from a2po.training.fit import Description, describe_bundle, describe_task, differences
 from a2po.training.runs import TrainedPolicy, list_runs, open_policy
 

@@ -83,6 +83,9 @@ def test_the_states(run: Path) -> None:
     newest, *older = sorted((run / "checkpoints").glob("step_*"), reverse=True)
     (newest / "state.json").unlink()
     assert state() == "stopped" and f"{newest.name}: state.json missing" in run_summary(run)["damage"]
+    manifest = json.loads((older[0] / "manifest.json").read_text())
+    (older[0] / "manifest.json").write_text(json.dumps({**manifest, "format": 1}))
+    assert f"{older[0].name}: manifest.json has format 1" in run_summary(run)["damage"]
     for checkpoint in older:
         (checkpoint / "manifest.json").write_text("[]")
     assert state() == "damaged"
@@ -127,7 +130,11 @@ def test_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_list_survives(run: Path) -> None:
     """Files of anything else, and configurations of anybody."""
-    (run / "metrics.jsonl").write_text('[1]\n{"kind": "update"}\n{"kind": "evaluation", "return_mean": "x"}\n{"kind"')
+    (run / "metrics.jsonl").write_text('[1]\n{"kind": "update"}\n{"kind": "evaluation", "step": 1, "return_mean": "x"}\n{"kind"')
+    for name, value in (("words", '"x"'), ("nothing", "null"), ("endless", "Infinity"), ("deep", "[" * 10**5)):
+        other = Path(shutil.copytree(run, run.with_name(name)))
+        (other / "metrics.jsonl").write_text(f'{{"kind": "update", "step": 3, "return_mean": {value}}}\n')
+        assert run_summary(other)["return_mean"] is None
     (run / "checkpoints" / "step_foo").mkdir()
     (run / "provenance.json").write_text('{"created": 3}')
     values: list[dict[str, Any]] = [run_summary(run)]

@@ -196,6 +196,12 @@ def test_state_is_kept_by_row_and_reset_by_row(tmp_path):
     assert team.act(ones).ravel().tolist() == [8, 2, 8]
     team.reset([0])
     assert team.act(ones).ravel().tolist() == [2, 4, 10]
+    for nothing in ([], np.zeros(0), [False] * 3):  # no episode ended in this step
+        team.reset(nothing)
+    for wrong in (3, [-4], [True, False], [[0]], [1.0, 0.0, 0.0], True, "all"):
+        with pytest.raises(ObservationError, match=r"rows to reset: expected \[3\] bools or indices of 3 rows"):
+            team.reset(wrong)
+    assert team.act(ones * 0).ravel().tolist() == [2, 4, 10]
     with pytest.raises(ObservationError, match=r"2 rows, but its memory holds 3: call team.reset\(\) first"):
         team.act(ones[:2])
     team.reset()

@@ -103,7 +103,7 @@ def test_pointers_names_and_steps(folder: Checkpoints) -> None:
     folder.save(500, state_of(500))
     assert (folder.pointer("latest"), folder.pointer("best")) == (checkpoint_name(500), checkpoint_name(400))
     assert folder.load("best")[1]["step"] == 400 and folder.load()[1]["step"] == 500
-    with pytest.raises(CheckpointError, match=r"no checkpoint '250'.*step_000000000500"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint '250' .*\(there are: latest, best, step_.*step_000000000500"):
         folder.load("250")
 
 
@@ -206,7 +206,7 @@ def test_if_none_is_whole_it_says_so(folder: Checkpoints) -> None:
     said: list[str] = []
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
         folder.load(say=said.append)
-    assert len(said) == 3
+    assert len(said) == 3 and [message.endswith("; trying the one before") for message in said] == [True, True, False]
 
 
 @pytest.mark.resilience
@@ -236,6 +236,32 @@ def test_a_pointer_that_is_lost_or_wrong_costs_nothing(folder: Checkpoints) -> N
     assert folder.load()[0] == checkpoint_name(300)
     (folder.folder / "latest").write_text("step_000000000777\n")
     assert folder.load()[0] == checkpoint_name(300)
+
+
+@pytest.mark.resilience
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00", b"step_000000000777\n", b"../elsewhere\n"])
+def test_a_best_that_is_lost_or_wrong_is_no_best(folder: Checkpoints, content: bytes | None) -> None:
+    """Neither is one promised, nor does the next checkpoint fail."""
+    if content is not None:
+        (folder.folder / "best").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"no checkpoint 'best' .*\(there are: latest, step_0"):
+        folder.load("best")
+    folder.save(400, state_of(400))
+    folder.save(500, state_of(500), best=True)
+    assert folder.load("best")[0] == checkpoint_name(500)
+
+
+@pytest.mark.resilience
+def test_somebodys_copy_of_a_checkpoint_counts_for_nothing(tmp_path: Path) -> None:
+    """It neither stands in the way of a resume nor pushes out one of ours."""
+    folder = Checkpoints(tmp_path, keep=2)
+    for step in (100, 200):
+        folder.save(step, state_of(step))
+    copy = Path(shutil.copytree(tmp_path / checkpoint_name(200), tmp_path / f"{checkpoint_name(200)}_copy"))
+    assert folder.load(say=pytest.fail)[0] == checkpoint_name(200)
+    folder.save(300, state_of(300))
+    folder.clean()
+    assert folder.names() == [checkpoint_name(step) for step in (300, 200)] and copy.is_dir()
 
 
 @pytest.mark.resilience

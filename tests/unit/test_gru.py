@@ -11,7 +11,7 @@ from a2po.networks.gru import GruShape
 from a2po.networks.network import NetworkShape
 from a2po.networks.stack import ParameterStack
 
-CASES = [(1, 1, 6, 5), (1, 3, 1, 2), (2, 2, 7, 3)]
+CASES = [(1, 1, 6, 5), (1, 3, 1, 2), (2, 2, 7, 3), (1, 1, 1, 1)]
 """(layers, networks, steps, rows)"""
 
 

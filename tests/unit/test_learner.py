@@ -59,7 +59,6 @@ class Turn:
 
     agents: slice
     advantages: Tensor  # [T, B, N]
-    log_rho: Tensor  # [M]
     clip: float
     before: dict[str, Tensor]
     after: dict[str, Tensor]
@@ -78,8 +77,10 @@ class Recorder:
         self.turns: list[Turn] = []
         for _ in range(rounds):
             self.trainer.round()
-        self._update, self._train = self.learner.update, self.learner._train
-        self.learner.update, self.learner._train = self._spy_on_update, self._spy_on_train  # type: ignore[method-assign]
+        self._update, self._turn, self._train = self.learner.update, self.learner._turn, self.learner._train
+        self.learner.update, self.learner._turn, self.learner._train = (  # type: ignore[method-assign]
+            self._spy_on_update, self._spy_on_turn, self._spy_on_train,
+        )  # fmt: skip
         if prepare_last:
             prepare_last(self)
         self.trainer.round()
@@ -99,12 +100,14 @@ class Recorder:
         ]
         return self.report
 
-    def _spy_on_train(
-        self, agents: slice, batch: Batch, advantages: Tensor, old_log_probs: Tensor, log_rho: Tensor, clip: float, *rest: Any
-    ) -> None:
+    def _spy_on_turn(self, agents: slice, batch: Batch, advantages: Tensor, others: Tensor, clip: float) -> Any:
+        self._given = advantages.clone()
+        return self._turn(agents, batch, advantages, others, clip)
+
+    def _spy_on_train(self, turn: Any, *rest: Any) -> None:
         before = copied(self.team.state_dict())
-        self._train(agents, batch, advantages, old_log_probs, log_rho, clip, *rest)
-        self.turns.append(Turn(agents, advantages.clone(), log_rho.clone(), clip, before, copied(self.team.state_dict())))
+        self._train(turn, *rest)
+        self.turns.append(Turn(turn.agents, self._given, turn.clip, before, copied(self.team.state_dict())))
 
     def _norms(self) -> list[tuple[str, Any]]:
         return [("obs", self.team.obs_norm), ("state", self.team.state_norm)]
@@ -346,7 +349,9 @@ def test_without_movement_everybody_gets_plain_gae(tmp_path: Path) -> None:
     record = Recorder(config_for("mamujoco/HalfCheetah-3x2"), tmp_path / "run")
     _, learner = record.fresh()
     given: list[Tensor] = []
-    learner._train = lambda agents, batch, advantages, *rest: given.append(advantages)  # type: ignore[method-assign]
+    genuine = learner._turn
+    learner._turn = lambda *arguments: given.append(arguments[2]) or genuine(*arguments)  # type: ignore[func-returns-value]
+    learner._train = lambda *arguments: None  # type: ignore[method-assign]
     learner.update(record.batch)
     plain = learner._advantages(record.batch, None)
     assert len(given) == 3
@@ -446,9 +451,8 @@ def test_a_stacked_update_is_that_of_each_agent_alone(tmp_path: Path) -> None:
         team, learner = record.fresh()
         advantages = learner._advantages(record.batch, None)
         for agents in slices:
-            metrics = learner_module._Metrics(3)
-            old = learner._log_probs(agents, record.batch)
-            learner._train(agents, record.batch, advantages, old, torch.zeros(record.batch.num_samples), 0.2, 1.0, metrics)
+            turn = learner._turn(agents, record.batch, advantages, torch.ones(record.batch.num_samples), 0.2)
+            learner._train(turn, 1.0, learner_module._Metrics(3))
         results.append(team.state_dict())
     for name, value in results[0].items():
         torch.testing.assert_close(value, results[1][name], rtol=1e-3, atol=1e-5)
@@ -549,10 +553,9 @@ def test_every_epoch_of_every_agent_covers_every_sample_once(tmp_path: Path) -> 
     seen: dict[int, list[list[int]]] = {0: [], 1: []}
     genuine = learner._policy_loss
 
-    def policy_loss(*arguments: Any) -> Tensor:
-        agents, part = arguments[0], next(value for value in arguments if isinstance(value, Selection))
-        seen[agents.start].append(indices(part.samples))
-        return genuine(*arguments)
+    def policy_loss(turn: Any, part: Selection, *rest: Any) -> Tensor:
+        seen[turn.agents.start].append(indices(part.samples))
+        return genuine(turn, part, *rest)
 
     learner._policy_loss = policy_loss  # type: ignore[method-assign]
     learner.update(record.batch)
