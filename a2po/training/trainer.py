@@ -15,7 +15,7 @@ from a2po.algorithms.learner import PolicyLearner, UpdateReport
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig
 from a2po.envs.play import calling
-from a2po.errors import CheckpointError, WorkFailed
+from a2po.errors import CheckpointError, WorkFailed, foreign
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import generator, stream_seed
 from a2po.training.buffer import RolloutBuffer
@@ -240,5 +240,8 @@ class Trainer:
     def close(self) -> None:
         """End the trackers and free the environments."""
         self.journal.close(self.done)
-        self.env.close()
-        self.greedy.close()
+        for closing in (self.env, self.greedy):
+            try:
+                closing.close()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the work is done, or has failed already of what matters more
+                self.say(f"closing {self.config.task} failed: {foreign(error)}")

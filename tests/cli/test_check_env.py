@@ -168,6 +168,23 @@ def test_an_environment_that_falls_in_the_middle_is_one_line_with_its_place(a2po
     assert code == 1 and "nothing is saved yet" in err
 
 
+def test_an_engine_that_is_gone_cannot_be_closed_and_hides_nothing(a2po: Run, tmp_path: Path) -> None:
+    gone = '    def close(self):\n        raise ValueError("server gone")\n\n    def render('
+    (tmp_path / "my_env_gone.py").write_text(FALLING.replace("    def render(", gone))
+    code, _, err = a2po("train", "--task", "my_env_gone:make", *SMALL)
+    assert code == 0 and "closing my_env_gone:make failed: ValueError: server gone (my_env_gone.py:" in err
+    (tmp_path / "fall").touch()
+    code, _, err = a2po("train", "--name", "mine", "--resume", "--steps", "512")
+    assert code == 1 and "no attribute 'unknown'" in err.splitlines()[-1] and "server gone" in err
+
+
+def test_json_of_a_talkative_environment_is_json(a2po: Run, tmp_path: Path) -> None:
+    text = EXAMPLE.read_text().replace("        self.pickers += MOVES", "        print('step')\n        self.pickers += MOVES")
+    (tmp_path / "my_env_talks.py").write_text(text)
+    code, out, err = a2po("train", "--task", "my_env_talks:make", *SMALL, "--json")
+    assert code == 0 and json.loads(out)["step"] == 256 and "step\n" in err
+
+
 def test_numbers_of_the_wrong_shape_are_not_spread_over_all_copies(a2po: Run, tmp_path: Path) -> None:
     (tmp_path / "my_env_one.py").write_text(EXAMPLE.read_text().replace("return here.sum(2) - 0.05,", "return here.sum(2)[:1] - 0.05,"))
     code, _, err = a2po("train", "--task", "my_env_one:make", *SMALL)
