@@ -178,6 +178,14 @@ def test_an_engine_that_is_gone_cannot_be_closed_and_hides_nothing(a2po: Run, tm
     assert code == 1 and "no attribute 'unknown'" in err.splitlines()[-1] and "server gone" in err
 
 
+def test_who_leaves_an_environment_that_hangs_is_told_where_it_hung(a2po: Run, tmp_path: Path) -> None:
+    text = EXAMPLE.read_text().replace("        self.pickers += MOVES", "        raise KeyboardInterrupt\n        self.pickers += MOVES")
+    (tmp_path / "my_env_hangs.py").write_text(text)
+    code, _, err = a2po("check-env", "my_env_hangs:make")
+    line = text.splitlines().index("        raise KeyboardInterrupt") + 1
+    assert code == 130 and f"interrupted while checking calls: KeyboardInterrupt (my_env_hangs.py:{line})" in err
+
+
 def test_json_of_a_talkative_environment_is_json(a2po: Run, tmp_path: Path) -> None:
     text = EXAMPLE.read_text().replace("        self.pickers += MOVES", "        print('step')\n        self.pickers += MOVES")
     (tmp_path / "my_env_talks.py").write_text(text)
