@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -23,6 +24,10 @@ class UserError(Exception):
 
 class WorkFailed(Exception):
     """The work itself failed, through nobody's typing. The command line prints the message alone and exits with 1."""
+
+
+class EnvironmentFailed(WorkFailed):
+    """An environment of the user's own raised in the middle of play. Its exception is the cause."""
 
 
 class ConfigError(UserError):
@@ -88,16 +93,18 @@ def foreign(error: BaseException) -> str:
     words = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({Path(error.filename).name}:{error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not _is_ours_or_standard(frame.filename)]
+    frames = list(traceback.walk_tb(error.__traceback__))
+    theirs = [(Path(frame.f_code.co_filename), line) for frame, line in frames if not _is_ours_or_standard(frame)]
     if theirs:
-        home = Path(theirs[0].filename).parent
-        theirs = [frame for frame in theirs if home in Path(frame.filename).parents]
-    way = theirs or list(frames)
-    return f"{words} ({Path(way[-1].filename).name}:{way[-1].lineno})" if way else words
+        home = theirs[0][0].parent
+        theirs = [(file, line) for file, line in theirs if home in file.parents]
+    way = theirs or [(Path(frame.f_code.co_filename), line) for frame, line in frames]
+    return f"{words} ({way[-1][0].name}:{way[-1][1]})" if way else words
 
 
-def _is_ours_or_standard(file: str) -> bool:
+def _is_ours_or_standard(frame: FrameType) -> bool:
+    file, module = frame.f_code.co_filename, str(frame.f_globals.get("__name__"))
     path, standard = Path(file), Path(sysconfig.get_path("stdlib"))
     installed = "site-packages" in path.parts or "dist-packages" in path.parts
-    return file.startswith("<") or Path(__file__).parent in path.parents or (standard in path.parents and not installed)
+    # By name: an editable install has a2po.cli, a2po.exporters and a2po.evaluation outside of this folder.
+    return file.startswith("<") or module.partition(".")[0] == "a2po" or (standard in path.parents and not installed)

@@ -30,7 +30,7 @@ def check_env(
     from rich.console import Console
 
     from a2po.config import merge, parse_setting
-    from a2po.errors import EXIT_FAILED, TaskError, require
+    from a2po.errors import EXIT_FAILED, TaskError, foreign, require
 
     require("checking an environment", torch="train", gymnasium="train")
     from a2po.testing.check import ALL_TRAININGS, ONE_TRAINING, check_environment
@@ -40,17 +40,26 @@ def check_env(
         if "=" not in text:
             raise TaskError(f"--set {text}: expected KEY=VALUE, an option of the task")
         options = merge(options, parse_setting(text))
-    console = Console(stderr=True)
+    console, looked_at = Console(stderr=True), ["the task"]
+
+    def tell(rule: str) -> None:
+        looked_at.append(rule)
+        status.update(f"checking {rule}")
+
     with redirect_stdout(sys.stderr), console.status("") as status:  # what the environment prints is no finding
-        findings = check_environment(
-            task,
-            options=options,
-            num_envs=num_envs,
-            num_steps=steps,
-            deterministic=deterministic,
-            trainings=ALL_TRAININGS if train else ONE_TRAINING,
-            progress=lambda rule: status.update(f"checking {rule}"),
-        )
+        try:
+            findings = check_environment(
+                task,
+                options=options,
+                num_envs=num_envs,
+                num_steps=steps,
+                deterministic=deterministic,
+                trainings=ALL_TRAININGS if train else ONE_TRAINING,
+                progress=tell,
+            )
+        except KeyboardInterrupt as cut:  # the way out of an environment that hangs: where it does is the finding
+            print(f"a2po: interrupted while checking {looked_at[-1]}: {foreign(cut)}", file=sys.stderr)
+            raise typer.Exit(130) from None
     broken = [finding for finding in findings if finding.status == "broken"]
     if as_json:
         print(json.dumps({"task": task, "options": options, "passed": not broken, "rules": [finding.as_dict() for finding in findings]}))

@@ -27,8 +27,9 @@ def show_plan(plan: Plan) -> None:
 def _counts(plan: Plan) -> list[tuple[str, str]]:
     counts = plan.counts
     begin = f"{counts.start:,} to " if counts.start else ""
+    updates = f"{counts.updates:,} update{'s' * (counts.updates != 1)}"
     return [
-        ("steps", f"{begin}{counts.end:,} in {counts.updates:,} updates of {counts.samples_per_update:,} samples"),
+        ("steps", f"{begin}{counts.end:,} in {updates} of {counts.samples_per_update:,} samples"),
         ("gradient steps", f"{counts.gradient_steps_per_agent:,} per agent"),
         ("evaluations", f"{counts.evaluations:,}, greedy"),
         ("checkpoints", f"{counts.checkpoints:,}, and one for every evaluation that is the best so far"),
@@ -86,8 +87,10 @@ def seconds(amount: float) -> str:
 
 
 def duration(amount: float) -> str:
-    """``42 s``, ``3.5 min``, ``2.1 h`` or ``4.0 days``."""
-    for unit, length, limit in (("s", 1, 120), ("min", 60, 6000), ("h", 3600, 48 * 3600)):
+    """``0.37 s``, ``42 s``, ``3.5 min``, ``2.1 h`` or ``4.0 days``."""
+    if amount < 120:
+        return seconds(amount)
+    for unit, length, limit in (("min", 60, 6000), ("h", 3600, 48 * 3600)):
         if amount < limit:
-            return f"{amount / length:.{0 if unit == 's' else 1}f} {unit}"
+            return f"{amount / length:.1f} {unit}"
     return f"{amount / 86400:.1f} days"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,7 +56,8 @@ def train(
     if plan:
         _plan(chosen, name, resume, runs, probe_seconds, as_json)
         return
-    result = run_training(chosen, name=name, resume=resume, runs=runs, view=TerminalView(plain=plain))
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what an environment prints is no JSON
+        result = run_training(chosen, name=name, resume=resume, runs=runs, view=TerminalView(plain=plain))
     if as_json:
         print(json.dumps({**asdict(result), "run": str(result.run)}))
     else:

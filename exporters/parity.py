@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from a2po.envs.play import calling
 from a2po.envs.protocol import VectorEnv
 from a2po.errors import WorkFailed
 from a2po.exporters.wrapper import ActorGraph
@@ -79,7 +80,8 @@ def record(env: VectorEnv, team: TeamPolicy, steps: int = STEPS, seed: int = 0) 
     Every copy forgets now and then, each at other steps, as if an episode began: so every recording has resets.
     """
     noise = generator(seed, "parity")
-    observations, state = env.reset(), team.initial_state(env.num_envs)
+    with calling(env):
+        observations, state = env.reset(), team.initial_state(env.num_envs)
     obs, masks, begun = [], [], [np.ones(env.num_envs, bool)]
     for step in range(steps):
         obs.append(observations.obs.cpu().numpy().copy())
@@ -88,7 +90,8 @@ def record(env: VectorEnv, team: TeamPolicy, steps: int = STEPS, seed: int = 0) 
         if step + 1 == steps:
             break
         actions = team.act(observations.obs, observations.action_mask, state, noise)
-        result = env.step(actions.actions)
+        with calling(env):
+            result = env.step(actions.actions)
         observations, ended = result.observations, result.terminated | result.truncated
         forgets = (step + 1 + torch.arange(env.num_envs, device=ended.device) * 5) % FORGETTING_INTERVAL == 0
         begins = ended | forgets if team.recurrent else ended

@@ -57,7 +57,7 @@ class EpisodeTracker:
     def add(self, reward: np.ndarray) -> None:
         """Count one step of every copy. ``reward``: [B], or [B, N] of the agents: then the return is that of their mean."""
         self.length += 1
-        self.returns += reward if reward.ndim == 1 else reward.mean(axis=1, dtype=np.float64)
+        self.returns += reward if reward.ndim < 2 else reward.mean(axis=1, dtype=np.float64)
 
     def finish(self, copies: np.ndarray, invalid: np.ndarray, metrics: Mapping[str, np.ndarray] | None = None) -> None:
         """Record that the episodes of ``copies`` ended.

@@ -6,12 +6,13 @@ Stopping after the first E finished episodes would favour short ones; a quota do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from a2po.envs.protocol import EpisodeRecord, Observations, Step, VectorEnv
-from a2po.errors import WorkFailed
+from a2po.errors import EnvironmentFailed, UserError, WorkFailed, foreign
 
 Act = Callable[[Observations, Tensor | None], Tensor]
 """(observations, [B] bool rows whose episode has just begun, or None for all) -> actions in the environment's units."""
@@ -25,13 +26,33 @@ def copies_for(episodes: int) -> int:
     return even[-1] if even[-1] * 4 >= min(episodes, MAX_COPIES) else min(episodes, MAX_COPIES)
 
 
+@contextmanager
+def calling(env: VectorEnv) -> Iterator[None]:
+    """Around what calls an environment: what somebody else's raises becomes one line with its place. Ours keep their tracebacks.
+
+    Raises:
+        EnvironmentFailed: the environment is the user's own, and raised.
+    """
+    try:
+        yield
+    except (UserError, WorkFailed, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        if type(env).__module__.startswith("a2po."):
+            raise
+        raise EnvironmentFailed(f"the environment '{env.spec.task}' raised {foreign(error)}") from error
+
+
 @torch.no_grad()
 def steps(env: VectorEnv, act: Act, seeds: Sequence[int] | None = None) -> Iterator[Step]:
     """Begin episodes in all copies, with ``seeds`` [B] where given, and play on for as long as the caller wants more steps."""
-    env.drain_episodes()
-    observations, begun = env.reset(seeds), None
+    with calling(env):
+        env.drain_episodes()
+        observations, begun = env.reset(seeds), None
     while True:
-        step = env.step(act(observations, begun))
+        actions = act(observations, begun)
+        with calling(env):
+            step = env.step(actions)
         yield step
         observations, begun = step.observations, step.terminated | step.truncated
 
@@ -53,7 +74,9 @@ def play(
     records: list[EpisodeRecord] = []
     valid = [0] * copies
     for _ in steps(env, act, seeds):
-        for record in env.drain_episodes():
+        with calling(env):
+            drained = env.drain_episodes()
+        for record in drained:
             copy = record["copy"]
             if valid[copy] < quotas[copy]:
                 records.append(record)

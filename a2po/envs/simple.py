@@ -80,7 +80,8 @@ class SimpleEnv:
 
     def step(self, actions: torch.Tensor, out: Observations | None = None) -> Step:
         """Play one step, and begin again where an episode ended."""
-        reward, over = self.advance(self._checked(actions))
+        gain, over = self.advance(self._checked(actions))
+        reward = np.asarray(gain)
         self._tracker.add(reward)
         terminated = np.asarray(over, bool)
         truncated = (self._tracker.length >= self.spec.max_episode_steps) & ~terminated
@@ -130,7 +131,8 @@ class SimpleEnv:
 
     def _show(self) -> Observations:
         """Fresh tensors of what ``observe`` gives. The mask is kept: the next actions are held against it."""
-        obs, state, self._mask = self.observe()
+        obs, state, legal = self.observe()
+        self._mask = None if legal is None else np.asarray(legal, bool)
         mask = None if self._mask is None else self._tensor(self._mask, torch.bool)
         return Observations(
             self._tensor(obs, torch.float32), self._tensor(state, torch.float32), mask, self._tensor(self.alive(), torch.bool)
@@ -152,15 +154,18 @@ class SimpleEnv:
         wrong = ~np.isfinite(chosen).all(-1) if self._mask is None else self.alive() & ~_legal(self._mask, chosen)
         if wrong.any():
             copy, agent = np.argwhere(wrong)[0].tolist()
+            who = f"'{spec.agents[agent]}' in copy {copy}"
+            if self._mask is not None and not self._mask[copy, agent].any():
+                raise ActionError(f"{spec.task}: the mask that observe() gave leaves {who} no legal action, and alive() says that it lives")
             what = "is not legal" if spec.discrete else "is not finite"
-            raise ActionError(f"{spec.task}: action {chosen[copy, agent].tolist()} of '{spec.agents[agent]}' in copy {copy} {what}")
+            raise ActionError(f"{spec.task}: action {chosen[copy, agent].tolist()} of {who} {what}")
         return chosen
 
 
 def _legal(mask: np.ndarray, actions: np.ndarray) -> np.ndarray:
     """[B, N] bool: the action is one of the agent's legal ones."""
     inside = (actions >= 0) & (actions < mask.shape[-1])
-    picked: np.ndarray = np.take_along_axis(np.asarray(mask, bool), np.where(inside, actions, 0)[..., None], axis=-1)[..., 0]
+    picked: np.ndarray = np.take_along_axis(mask, np.where(inside, actions, 0)[..., None], axis=-1)[..., 0]
     legal: np.ndarray = inside & picked
     return legal
 
@@ -168,7 +173,9 @@ def _legal(mask: np.ndarray, actions: np.ndarray) -> np.ndarray:
 def _fill(out: Observations | None, shown: Observations) -> Observations:
     if out is None:
         return shown
-    for slot, values in zip(out, shown, strict=True):
+    for name, slot, values in zip(Observations._fields, out, shown, strict=True):
         if slot is not None and values is not None:
+            if slot.shape != values.shape:
+                raise ValueError(f"observe() and alive() must give '{name}' as {list(slot.shape)}, gave {list(values.shape)}")
             slot.copy_(values)
     return out

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from a2po.config import TrainConfig, validate
-from a2po.errors import foreign
+from a2po.errors import EnvironmentFailed, foreign
 from a2po.testing.broken import Broken
 from a2po.testing.walk import Case
 from a2po.training.checkpoints import Checkpoints
@@ -41,7 +41,7 @@ def check_training(case: Case, algorithm: str, recurrent_layers: int) -> None:
                 if result.interrupted_by is not None:
                     raise KeyboardInterrupt
         except (Exception, SystemExit) as error:
-            what = f"{name} run, {'resumed' if resume else 'from the start'}, stopped: {foreign(error)}"
+            what = f"{name} run, {'resumed' if resume else 'from the start'}, stopped: {foreign(_cause(error))}"
             raise Broken("training", where, what, "The environment must play on whatever the actors do, and load what it saved") from error
         if env.spec.exact_state:
             found = _first_difference(_content(runs / "whole"), _content(runs / "parts"))
@@ -50,6 +50,11 @@ def check_training(case: Case, algorithm: str, recurrent_layers: int) -> None:
                 raise Broken(
                     "training", where, what, "state_dict() must hold all that the next step depends on, or set spec.exact_state to False"
                 )
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the environment raised, if it was the environment."""
+    return error.__cause__ or error if isinstance(error, EnvironmentFailed) else error
 
 
 def _config(case: Case, algorithm: str, recurrent_layers: int, updates: int) -> TrainConfig:

@@ -97,7 +97,7 @@ def episodes(case: Case) -> None:
 
 @rule("where an episode ends, final is its true successor")
 def final(case: Case) -> None:
-    """Neither the next episode's first observation nor the one before the step; and ``invalid`` only where an episode ended."""
+    """Neither the next episode's first observation nor the one before the step; and one kind of end, ``invalid`` only with one."""
     ends: list[_End] = []
     unchanged: list[bool] = []  # per ordinary step of a copy
     with case.environment() as env:
@@ -106,6 +106,7 @@ def final(case: Case) -> None:
             step = env.step(player(before))
             for copy in range(env.num_envs):
                 _no_stray_fault(env, step, copy)
+                _one_end(env, step, copy)
                 if not (step.terminated | step.truncated)[copy]:
                     unchanged.append(_same(step.observations, before, copy))
                 else:
@@ -148,6 +149,13 @@ def _no_stray_fault(env: GuardedEnv, step: Step, copy: int) -> None:
     if bool(step.invalid[copy] & ~(step.terminated | step.truncated)[copy]):
         where = f"step {env.time}: invalid of copy {copy}"
         raise Broken("final", where, "is True although no episode ended", "A fault ends its episode: set terminated, too")
+
+
+def _one_end(env: GuardedEnv, step: Step, copy: int) -> None:
+    if bool(step.terminated[copy] & step.truncated[copy]):
+        where = f"step {env.time}: copy {copy}"
+        mend = "A step limit is truncated alone; where the game itself is over, terminated alone"
+        raise Broken("final", where, "is terminated and truncated at once", mend)
 
 
 @rule("reset(seeds=env.episode_seeds) replays the episodes", "seeding", "copies", "limit", "final")

@@ -83,10 +83,11 @@ class RolloutBuffer:
     def record(self, t: int, actions: TeamActions, step: Step) -> None:
         """Store step t. Its successor observations are in slot t + 1 already."""
         self.samples[t] = actions.samples
-        self.reward[t] = step.reward
-        self.terminated[t] = step.terminated
-        self.truncated[t] = step.truncated
-        self.invalid[t] = step.invalid
+        for name in ("reward", "terminated", "truncated", "invalid"):
+            slot, given = getattr(self, name)[t], getattr(step, name)
+            if given.shape != slot.shape:  # one number would be everybody's, and nobody would notice
+                raise ValueError(f"step() must give '{name}' as {list(slot.shape)}, gave {list(given.shape)}")
+            slot.copy_(given)
         self.final_state[t] = step.final.state
 
     def ended(self) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -56,6 +57,10 @@ class LoggedView:
         """See ``View.say``."""
         self.view.say(message)
         self._write(message)
+
+    def keep(self, error: BaseException) -> None:
+        """The traceback of an error, its causes included: into the file alone."""
+        self._write("".join(traceback.format_exception(error)).rstrip())
 
     def stop(self) -> None:
         """See ``View.stop``."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from a2po.config import TrainConfig, flat, resolve
-from a2po.errors import ConfigError, RunError, WorkFailed
+from a2po.errors import ConfigError, EnvironmentFailed, RunError, WorkFailed
 from a2po.training.callback import Callback, TrainProgress, ask
 from a2po.training.interrupt import Interrupt
 from a2po.training.lock import RunLock, busy, holder
@@ -67,7 +67,8 @@ def train(
     Raises:
         UserError: anything that the caller can mend: a task or run that does not exist, an option that is wrong, weights of
             ``init_from`` that do not fit, a package that is missing.
-        WorkFailed: training diverged, most episodes ended in a simulator fault, or the last checkpoint could not be written.
+        WorkFailed: training diverged, most episodes ended in a simulator fault, the last checkpoint could not be written, or an
+            environment of your own raised (``EnvironmentFailed``; its exception is the ``__cause__``).
         KeyboardInterrupt, SystemExit: a second SIGINT or SIGTERM came before what the first one asked for was done.
         TypeError: the callback returned neither True, False nor None.
 
@@ -97,6 +98,12 @@ def train(
             else:
                 _begin(trainer, view, resume, warm)
             stopped = _run(trainer, view, interrupt, callback)
+    except EnvironmentFailed as failure:
+        view.keep(failure)
+        saved = trainer.checkpoints.names()
+        after = f"--name {folder.name} --resume goes on from {saved[0]}" if saved else "nothing is saved yet"
+        more = f"its traceback is in '{view.path}', and 'a2po check-env {config.task}' looks at every rule"
+        raise EnvironmentFailed(f"{failure}; {more}; {after}") from failure.__cause__
     finally:
         trainer.close()
         lock.release()

@@ -7,6 +7,7 @@ import zlib
 import torch
 from torch import Tensor
 
+from a2po.envs.play import calling
 from a2po.envs.protocol import VectorEnv
 from a2po.networks.team_policy import TeamPolicy
 from a2po.training.buffer import RolloutBuffer, copy_observations
@@ -21,7 +22,8 @@ class Sampler:
 
     def start(self) -> None:
         """Reset every copy. Whoever begins anew remembers nothing."""
-        self.buffer.start(self.env.reset())
+        with calling(self.env):
+            self.buffer.start(self.env.reset())
         for memory in (self.buffer.actor_memory, self.buffer.critic_memory):
             memory[0] = 0.0
 
@@ -32,10 +34,11 @@ class Sampler:
         for t in range(buffer.length):
             now, following = buffer.slots[t], buffer.slots[t + 1]
             actions = self.team.act(now.obs, now.action_mask, memory, self.noise)
-            step = env.step(actions.actions.to(env.device), out=following if self._same_device else None)
-            if not self._same_device:
-                copy_observations(step.observations, following)
-            buffer.record(t, actions, step)
+            with calling(env):  # what it gives may fit nowhere, too
+                step = env.step(actions.actions.to(env.device), out=following if self._same_device else None)
+                if not self._same_device:
+                    copy_observations(step.observations, following)
+                buffer.record(t, actions, step)
             if self.team.recurrent:
                 ended = buffer.terminated[t] | buffer.truncated[t]
                 memory = torch.where(ended[:, None, None], 0.0, actions.state_out)  # whoever begins anew remembers nothing

@@ -14,7 +14,8 @@ import torch
 from a2po.algorithms.learner import PolicyLearner, UpdateReport
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig
-from a2po.errors import CheckpointError, WorkFailed
+from a2po.envs.play import calling
+from a2po.errors import CheckpointError, WorkFailed, foreign
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import generator, stream_seed
 from a2po.training.buffer import RolloutBuffer
@@ -99,7 +100,9 @@ class Trainer:
         times = {"time_s": self.time_s, "sampling_s": sampled - begin, "update_s": end - sampled, "save_s": self._save_s}
         times["steps_per_s"] = self.buffer.length * self.buffer.num_envs / (end - begin)
         self._save_s = 0.0
-        self.journal.update(self.step, self.updates, report, self.env.drain_episodes(), times)
+        with calling(self.env):
+            records = self.env.drain_episodes()
+        self.journal.update(self.step, self.updates, report, records, times)
         self._evaluation_due = bool(self.config.run.evaluate_every) and (self._crossed(self.config.run.evaluate_every) or self.done)
         best = self._evaluate()
         if best or self._crossed(self.config.run.checkpoint_every) or self._crossed(self.config.run.milestone_every):
@@ -187,12 +190,14 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next round depends on."""
+        with calling(self.env):
+            env = self.env.state_dict()
         return {
             "step": self.step, "updates": self.updates, "invalid_episodes": self.journal.invalid_episodes, "time_s": self.time_s,
             "recent": list(self.journal.recent), "evaluation": self.evaluation, "best": self.best, "started": self._started,
             "evaluation_due": self._evaluation_due,
             "task": self.config.task, "team": self.team.state_dict(), "learner": self.learner.state_dict(),
-            "sampler": self.sampler.state_dict(), "env": self.env.state_dict(),
+            "sampler": self.sampler.state_dict(), "env": env,
         }  # fmt: skip
 
     def restore(self) -> None:
@@ -235,5 +240,8 @@ class Trainer:
     def close(self) -> None:
         """End the trackers and free the environments."""
         self.journal.close(self.done)
-        self.env.close()
-        self.greedy.close()
+        for closing in (self.env, self.greedy):
+            try:
+                closing.close()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the work is done, or has failed already of what matters more
+                self.say(f"closing {self.config.task} failed: {foreign(error)}")

@@ -139,6 +139,66 @@ def test_an_environment_in_the_working_folder_goes_the_whole_way(a2po: Run, tmp_
     assert told
 
 
+FALLING = "from pathlib import Path\n" + EXAMPLE.read_text().replace(
+    "        self.pickers += MOVES", "        if Path('fall').exists():\n            self.unknown['x']\n        self.pickers += MOVES"
+)
+
+
+def test_an_environment_that_falls_in_the_middle_is_one_line_with_its_place(a2po: Run, tmp_path: Path) -> None:
+    """In training, with the checkpoint that is left, and wherever else it is played. The traceback is in the log."""
+    (tmp_path / "my_env_falls.py").write_text(FALLING)
+    line = FALLING.splitlines().index("            self.unknown['x']") + 1
+    place = f"AttributeError: 'Orchard' object has no attribute 'unknown' (my_env_falls.py:{line})"
+    play = ["--episodes", "2", "--task", "my_env_falls:make"]
+    assert a2po("train", "--task", "my_env_falls:make", *SMALL)[0] == 0 and a2po("export")[0] == 0
+    (tmp_path / "fall").touch()
+    train = ["train", "--name", "mine", "--resume", "--steps", "512"]
+    for arguments in (train, ["export", "--output", "other"], ["evaluate", *play]):
+        code, _, err = a2po(*arguments)
+        last = err.splitlines()[-1]
+        assert code == 1 and last.startswith("a2po: ") and place in last and "Traceback" not in err, err
+        if arguments is train:
+            assert "--name mine --resume goes on from step_000000000256" in last and "log.txt" in last
+    log = (tmp_path / "runs" / "mine" / "log.txt").read_text()
+    assert "Traceback" in log and "self.unknown['x']" in log and "my_env_falls.py" in log
+    (tmp_path / "fall").unlink()
+    assert a2po(*train)[0] == 0
+    (tmp_path / "fall").touch()
+    code, _, err = a2po("train", "--task", "my_env_falls:make", *SMALL, "--name", "none")
+    assert code == 1 and "nothing is saved yet" in err
+
+
+def test_an_engine_that_is_gone_cannot_be_closed_and_hides_nothing(a2po: Run, tmp_path: Path) -> None:
+    gone = '    def close(self):\n        raise ValueError("server gone")\n\n    def render('
+    (tmp_path / "my_env_gone.py").write_text(FALLING.replace("    def render(", gone))
+    code, _, err = a2po("train", "--task", "my_env_gone:make", *SMALL)
+    assert code == 0 and "closing my_env_gone:make failed: ValueError: server gone (my_env_gone.py:" in err
+    (tmp_path / "fall").touch()
+    code, _, err = a2po("train", "--name", "mine", "--resume", "--steps", "512")
+    assert code == 1 and "no attribute 'unknown'" in err.splitlines()[-1] and "server gone" in err
+
+
+def test_who_leaves_an_environment_that_hangs_is_told_where_it_hung(a2po: Run, tmp_path: Path) -> None:
+    text = EXAMPLE.read_text().replace("        self.pickers += MOVES", "        raise KeyboardInterrupt\n        self.pickers += MOVES")
+    (tmp_path / "my_env_hangs.py").write_text(text)
+    code, _, err = a2po("check-env", "my_env_hangs:make")
+    line = text.splitlines().index("        raise KeyboardInterrupt") + 1
+    assert code == 130 and f"interrupted while checking calls: KeyboardInterrupt (my_env_hangs.py:{line})" in err
+
+
+def test_json_of_a_talkative_environment_is_json(a2po: Run, tmp_path: Path) -> None:
+    text = EXAMPLE.read_text().replace("        self.pickers += MOVES", "        print('step')\n        self.pickers += MOVES")
+    (tmp_path / "my_env_talks.py").write_text(text)
+    code, out, err = a2po("train", "--task", "my_env_talks:make", *SMALL, "--json")
+    assert code == 0 and json.loads(out)["step"] == 256 and "step\n" in err
+
+
+def test_numbers_of_the_wrong_shape_are_not_spread_over_all_copies(a2po: Run, tmp_path: Path) -> None:
+    (tmp_path / "my_env_one.py").write_text(EXAMPLE.read_text().replace("return here.sum(2) - 0.05,", "return here.sum(2)[:1] - 0.05,"))
+    code, _, err = a2po("train", "--task", "my_env_one:make", *SMALL)
+    assert code == 1 and "step() must give 'reward' as [4, 2], gave [1, 2]" in err and "check-env my_env_one:make" in err
+
+
 def test_the_console_script_finds_the_working_folder_and_lets_it_hide_nothing(tmp_path: Path) -> None:
     for name in ("json", "a2po", "numpy", "cli"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('the wrong module')\n")

@@ -181,6 +181,10 @@ def test_the_base_refuses_an_action_that_the_mask_forbids_and_numbers_that_are_n
     played._show()
     with pytest.raises(ActionError, match="action 1 of 'red' in copy 0 is not legal"):
         played.step(torch.tensor([[1, 0]]))
+    played.observe = lambda observe=played.observe: (*observe()[:2], np.zeros((1, 2, 5), bool).tolist())
+    played._show()
+    with pytest.raises(ActionError, match="leaves 'red' in copy 0 no legal action"):
+        played.step(torch.tensor([[0, 0]]))
     springs = Springs("springs", 2, seed=0, device=torch.device("cpu"))
     with pytest.raises(RuntimeError, match="reset"):
         springs.step(torch.zeros(2, 2, 2))

@@ -224,6 +224,14 @@ WRONG: dict[str, tuple[Callable[[type], dict[str, Any]], str, list[str]]] = {
     "mask not in out": (forgetting_the_mask, "out", ["step 1: action_mask of copy 0", "out and a step without it"]),
     "padding with numbers": (narrow_second_agent, "padding", ["agent 'blue', feature 15 (padding)", "not 0", "zeros"]),
     "endless episodes": (on_step(endless), "limit", ["step 30: copy", "goes on after 30 steps"]),
+    "two ends at once": (
+        on_step(lambda self, step: step._replace(terminated=step.terminated | step.truncated)), "final",
+        ["step 30: copy", "is terminated and truncated at once", "truncated alone"],
+    ),
+    "one reward for all copies": (
+        lambda base: {"advance": lambda self, actions: (float(base.advance(self, actions)[0].mean()), False)}, "shapes",
+        ["step 1: reward", "[], not [3, 2]"],
+    ),
     "a misspelt record": (
         on_records(lambda record: {"retrun" if key == "return" else key: value for key, value in record.items()}), "episodes",
         ["record of copy", "'return' is missing; did you mean 'retrun'?"],

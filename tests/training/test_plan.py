@@ -155,3 +155,10 @@ def test_an_evaluation_that_is_cut_short_is_taken_for_its_longest(tmp_path: Path
     config = override(small(), settings=["env.options.length=100000"])
     planned: Plan = plan(config, runs=tmp_path, probe_s=0.1)
     assert planned.time.evaluation_s is not None and planned.time.evaluation_s > 1.0
+
+
+def test_short_times_are_not_nothing() -> None:
+    from a2po.cli.show_plan import duration
+
+    told = [duration(amount) for amount in (0.0, 0.37, 42.4, 119, 150, 7200, 300_000)]
+    assert told == ["0 s", "0.37 s", "42 s", "119 s", "2.5 min", "2.0 h", "3.5 days"]
