@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import pty
@@ -30,7 +31,7 @@ from a2po.envs.matrix.game import MatrixGame
 from a2po.errors import WorkFailed
 from a2po.training.chart import CAPACITY, Curve, draw_line, place_marks
 from a2po.training.dashboard import Dashboard
-from a2po.training.panels import cells, duration, number
+from a2po.training.panels import cells, duration, number, percentages
 from a2po.training.trainer import Trainer
 from a2po.training.view import SilentView, Status, TerminalView
 
@@ -127,6 +128,31 @@ def test_before_the_first_episode_and_with_wild_numbers() -> None:
     assert len(wild) == 57 and wild.split() == ["0.200", "10.0%", "7e+31", "–", "-1e+09", "1e+12"]
     assert [number(value) for value in (-1.5e9, 123456.0, 1234.5, 0.01234)] == ["-1.50e+09", "123,456", "1,234.5", "0.012"]
     assert [duration(seconds) for seconds in (-1, 65, 3723, 100_000)] == ["0:00", "1:05", "1:02:03", "1 d 3 h"]
+
+
+def test_the_shares_of_the_time_come_to_100() -> None:
+    for seconds in ((0.164, 0.433, 0.403), (1.0, 1.0, 1.0), (0.995, 0.0025, 0.0025), (2.0, 0.0, 0.0)):
+        shares = percentages(seconds)
+        assert sum(shares) == 100 and all(abs(share - 100 * own / sum(seconds)) < 1 for share, own in zip(shares, seconds, strict=True))
+    assert percentages((0.0, 0.0, 0.0)) == [0, 0, 0]
+
+
+def test_an_evaluation_before_the_first_round_is_elapsed_but_does_not_slow_down_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was cut by the signal that ended the run before; 100 s of it, then one round of 0.5 s for 100 of 1,100 steps."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    dashboard, console = Dashboard(500, 1600, []), Console(file=io.StringIO(), width=80, height=24)
+    now = 1100.5
+    dashboard.update(dataclasses.replace(status(), step=600))
+    with console.capture() as captured:
+        console.print(dashboard)
+    assert "elapsed 1:40 · ETA 0:05" in captured.get()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20)])
+def test_what_the_terminal_echoes_for_two_interrupts_breaks_no_line(width: int, height: int) -> None:
+    for final in (False, True):
+        assert cell_len(picture(status(), width, height, final=final)[-1]) == width - len("^C^C")
 
 
 def test_the_final_picture_has_no_messages() -> None:
