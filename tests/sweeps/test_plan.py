@@ -122,6 +122,7 @@ def test_every_problem_at_once():
         ({"vary": ["env.num_envs=64,64.0"]}, "have the same configuration"),
         ({"settings": ["env.options.lenght=3"]}, "did you mean 'length'"),
         ({"settings": ["env.options.seed=3"]}, "env.options.seed"),
+        ({"vary": ["init_from=none,no-such"]}, "--init-from 'no-such': there is no such run or bundle (a sweep needs its path"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
