@@ -21,17 +21,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 import a2po
 from a2po.config import TrainConfig, override, resolve
+from a2po.envs import make
 from a2po.envs.matrix.game import MatrixGame
 from a2po.errors import WorkFailed
 from a2po.training.chart import CAPACITY, Curve, draw_line, place_marks
 from a2po.training.dashboard import Dashboard
 from a2po.training.panels import cells, duration, number, percentages
+from a2po.training.progress import Progress
 from a2po.training.trainer import Trainer
 from a2po.training.view import SilentView, Status, TerminalView
 
@@ -144,9 +147,11 @@ def test_an_evaluation_before_the_first_round_is_elapsed_but_does_not_slow_down_
     dashboard, console = Dashboard(500, 1600, []), Console(file=io.StringIO(), width=80, height=24)
     now = 1100.5
     dashboard.update(dataclasses.replace(status(), step=600))
-    with console.capture() as captured:
-        console.print(dashboard)
-    assert "elapsed 1:40 · ETA 0:05" in captured.get()
+    for later, shown in ((1100.5, "elapsed 1:40 · ETA 0:05"), (1103.5, "elapsed 1:44 · ETA 0:02"), (1200.5, "elapsed 3:20 · ETA 0:00")):
+        now = later
+        with console.capture() as captured:
+            console.print(dashboard)
+        assert shown in captured.get(), "it goes on between two rounds"
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20)])
@@ -214,6 +219,14 @@ def test_the_trainer_fills_the_status_and_a_resumed_run_remembers_its_curves(tmp
     a2po.train(half, name="halves", runs=tmp_path, view=first)
     a2po.train(config(), name="halves", runs=tmp_path, view=second, resume=True)
     assert second.statuses[-1].returns.points == last.returns.points and second.statuses[-1].episodes == 32
+
+
+def test_rates_are_of_the_last_100_episodes() -> None:
+    spec = make("matrix/penalty", 1).spec
+    progress = Progress(config(), dataclasses.replace(spec, metrics=("won",)), torch.device("cpu"))
+    progress.last_update = {"sampling_s": 1.0, "update_s": 1.0, "steps_per_s": 1.0}
+    progress.add_episodes([{"won": True}] * 70 + [{"won": np.bool_(False)}] * 75)
+    assert progress.status(1, None, None, 0.0).rates == {"won": 0.25}
 
 
 def terminal() -> tuple[TerminalView, Callable[[], str]]:
