@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from a2po.runtime.bundle import AgentSpec, Bundle
 
+if TYPE_CHECKING:
+    from a2po.evaluation.sweep_table import TextTable
+
 NAMES_SHOWN = 6
 NARROW = 70
 """A terminal with fewer columns gets a result's mean and interval alone."""
+WIDE = 10_000
+"""Columns in which every table fits."""
 
 
 def show_bundle(bundle: Bundle, *, brief: bool = False) -> None:
@@ -129,17 +135,30 @@ def show_sweep(results: dict[str, Any], written: list[str]) -> None:
     console = Console(emoji=False)
     for content in tables(results):
         console.print(content.title, style="bold", highlight=False, markup=False)
-        table = Table(box=None, pad_edge=False)
-        for column, heading in enumerate(content.headings):
-            right = column >= content.numbers_from
-            table.add_column(escape(heading), justify="right" if right else "left", overflow="fold", no_wrap=right)
-        for row in content.rows:
-            table.add_row(*map(escape, row))
+        table, left_out = _fitting(console, content)
         console.print(table)
+        if left_out:
+            console.print(f"Too wide for here, but in table.md: {', '.join(left_out)}", style="dim", highlight=False, markup=False)
         console.print()
     for line in notes(results):
         console.print(line, highlight=False, markup=False)
     console.print(f"Written: {', '.join(written)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _fitting(console: Console, content: TextTable) -> tuple[Table, list[str]]:
+    """A table of as many columns as fit beside each other, and the headings of the others: half a number would be a wrong one."""
+    for count in range(len(content.headings), content.numbers_from, -1):
+        table = Table(box=None, pad_edge=False)
+        for column, heading in enumerate(content.headings[:count]):
+            right, texts = column >= content.numbers_from, [heading, *(row[column] for row in content.rows)]
+            # Numbers are kept in one piece, names are folded between their words.
+            width = max(cell_len(piece) for text in texts for piece in ([text] if right else text.split()))
+            table.add_column(escape(heading), justify="right" if right else "left", overflow="fold", no_wrap=right, min_width=width)
+        for row in content.rows:
+            table.add_row(*map(escape, row[:count]))
+        if console.measure(table, options=console.options.update(width=WIDE)).minimum <= console.width:
+            break
+    return table, content.headings[count:]
 
 
 def number(value: Any) -> str:

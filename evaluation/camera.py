@@ -81,8 +81,7 @@ class Camera:
 
     def facts(self) -> dict[str, Any]:
         """What was filmed, once the file is complete."""
-        assert self._shape is not None
-        height, width = self._shape[:2]
+        width, height = self._film.size
         step_seconds = getattr(self._env, "step_seconds", None)
         return {
             "path": str(self._path),

@@ -126,8 +126,11 @@ def plot_runs(runs: Sequence[Path], output: Path | str, *, metric: str = "return
     first, *rest = ("steps", "time") if x == "both" else (x,)
     columns = {first: group_curves(runs, metric=metric, x=first, say=say)}
     columns |= {kind: group_curves(runs, metric=metric, x=kind, say=lambda message: None) for kind in rest}
-    with complete_file(path) as temporary:
-        draw_curves(temporary, columns, YLABELS.get(metric, metric))
+    try:
+        with complete_file(path) as temporary:
+            draw_curves(temporary, columns, YLABELS.get(metric, metric))
+    except OSError as error:  # a full disk does not say of which file
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     return path
 
 

@@ -27,6 +27,8 @@ class Film(Protocol):
     """A video that is being written."""
 
     fps: float
+    size: tuple[int, int]
+    """Width and height of what is written, once there is a frame."""
 
     def add(self, picture: np.ndarray) -> None:
         """Write one frame: uint8 [H, W, 3], the same size for all."""
@@ -75,7 +77,8 @@ class Mp4:
         height, width = picture.shape[:2]
         even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._process is None:
-            self._process = self._start(even.shape[1], even.shape[0])
+            self.size = even.shape[1], even.shape[0]
+            self._process = self._start(*self.size)
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(even.tobytes())
@@ -146,6 +149,7 @@ class Gif:
         Image.fromarray(picture).quantize(256).save(buffer, "GIF", interlace=0)
         still = buffer.getvalue()
         height, width = picture.shape[:2]
+        self.size = width, height
         blocks = [] if self._begun else [self._header(width, height)]
         blocks += [b"\x21\xf9\x04\x00", self._delay.to_bytes(2, "little"), b"\x00\x00", _frame(still)]
         self._write(b"".join(blocks))

@@ -85,12 +85,13 @@ class Sweep:
         """Run what is not done yet, then write ``results.json``, ``table.md`` and the plot.
 
         Raises:
-            UserError: the folder cannot be made, or another process runs this sweep.
+            UserError: the folder cannot be made, or another process runs this sweep or has changed its plan.
         """
         view, folder = view or TerminalSweepView(), self.folder
         lock = RunLock(folder.path, view.say, "sweep")
         lock.take()
         try:
+            folder.check(self.plan)  # another process may have had the folder since this sweep was made
             folder.make(self.plan)
             return self._run(view)
         finally:

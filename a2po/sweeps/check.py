@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig
@@ -35,7 +36,7 @@ def check_plan(plan: SweepPlan) -> dict[str, TrainConfig]:
             for problem in str(error).splitlines():
                 found.setdefault(problem, []).append(cell.name)
     problems = [problem if len(names) == len(all_cells) else f"{problem} (in {_few(names)})" for problem, names in found.items()]
-    problems += [*_unknown_algorithms(plan), *_unplayable(plan, configs.values()), *_same(configs)]
+    problems += [*_unknown_algorithms(plan), *_unplayable(plan, configs.values()), *_no_sources(configs.values()), *_same(configs)]
     if problems:
         raise ConfigError("\n".join(problems))
     return configs
@@ -81,6 +82,17 @@ def _unplayable(plan: SweepPlan, configs: Iterable[TrainConfig]) -> Iterator[str
         except UserError as error:
             problems[str(error)] = None
     yield from problems
+
+
+def _no_sources(configs: Iterable[TrainConfig]) -> Iterator[str]:
+    """Runs and bundles to begin with that are not there. A child's runs lie in the sweep's folder, so only a path finds others."""
+    from a2po.training.warm_start import locate
+
+    for source in dict.fromkeys(config.init_from for config in configs if config.init_from is not None):
+        try:
+            locate(source, Path())
+        except UserError as error:
+            yield f"{error} (a sweep needs its path, for example runs/<name>)"
 
 
 def _same(configs: dict[str, TrainConfig]) -> Iterator[str]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MIN_WIDTH, MIN_HEIGHT = 80, 24
 FIXED_LINES = 12
 """All but the chart, the agents and the messages."""
+ROOM_FOR_KEYS = 4
+"""Columns that stay free behind the last line: a terminal writes ``^C`` there, and a line that it breaks would shift the next picture."""
 
 
 class Dashboard:
@@ -39,19 +41,21 @@ class Dashboard:
         self.status: Status | None = None
         self.seconds = (0.0, 0.0, 0.0)
         """Sampling, update, evaluation and saving; since the start."""
-        self._began = self._updated = time.monotonic()
+        self._began = self._first_round = self._updated = time.monotonic()
 
     def update(self, status: Status) -> None:
         """One more update is done."""
         latest = (status.update.get("sampling_s", 0.0), status.update.get("update_s", 0.0), status.other_s)
         self._updated = time.monotonic()
-        if self.status is None:  # what came before the first update is no measure of what is left
-            self._began = min(self._began, self._updated - sum(latest))
+        if self.status is None:  # an evaluation that was still due came before; it is no measure of what is left
+            self._first_round = self._updated - sum(latest)
         self.seconds = (self.seconds[0] + latest[0], self.seconds[1] + latest[1], self.seconds[2] + latest[2])
         self.status = status
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         lines = self._picture(options)
+        lines[-1].rstrip()
+        lines[-1].truncate(max(options.max_width - ROOM_FOR_KEYS, 1), overflow="ellipsis", pad=True)
         self.drawn = len(lines), options.size
         yield from lines
 
@@ -89,8 +93,8 @@ class Dashboard:
         return (self._updated if self.final else time.monotonic()) - self._began
 
     def _remaining(self, status: Status) -> float:
-        """Seconds, as fast as it went since the start, all told."""
-        speed = (status.step - self.first_step) / max(self._updated - self._began, 1e-9)
+        """Seconds, as fast as it went since the first round began, all told."""
+        speed = (status.step - self.first_step) / max(self._updated - self._first_round, 1e-9)
         left = max(self.total - status.step, 0) / max(speed, 1e-9)
         return max(left - (time.monotonic() - self._updated), 0.0)
 

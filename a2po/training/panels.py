@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -85,7 +86,7 @@ def speed(status: Status, width: int, seconds: Sequence[float]) -> Iterable[Text
     """Steps per second, and what the time went into since the start."""
     yield heading(width, "speed", f"{status.steps_per_s:,.0f} steps/s")
     total = max(sum(seconds), 1e-9)
-    texts = [f"{name} {own / total:4.0%}" for own, (name, _) in zip(seconds, TIME_USES, strict=True)]
+    texts = [f"{name} {share:3}%" for share, (name, _) in zip(percentages(seconds), TIME_USES, strict=True)]
     room = (width - sum(len(text) + 3 for text in texts)) * 9 // 10
     parts: list[Part] = []
     for own, text, (_, colour) in zip(seconds, texts, TIME_USES, strict=True):
@@ -132,6 +133,13 @@ def cells(values: dict[str, float]) -> str:
         text = format(values[name], form) if name in values else "–"
         texts.append(f"{text if len(text) < width else format(values[name], '.0e'):>{width}}")
     return "".join(texts)
+
+
+def percentages(parts: Sequence[float]) -> list[int]:
+    """Whole ones that come to 100: each end of the running sum is rounded. All 0 where there is nothing."""
+    total = sum(parts)
+    ends = [round(100 * sum(parts[:count]) / total) if total else 0 for count in range(len(parts) + 1)]
+    return [end - begin for begin, end in pairwise(ends)]
 
 
 def shorten(name: str, width: int) -> str:

@@ -67,7 +67,7 @@ def start_from(team: TeamPolicy, text: str, runs: Path, say: Callable[[str], Non
 
 
 def _open(text: str, runs: Path, say: Callable[[str], None]) -> _Source:
-    path, checkpoint = _locate(text, runs)
+    path, checkpoint = locate(text, runs)
     if (path / "config.toml").is_file():
         return _trained(open_policy(path, "latest" if checkpoint is None else checkpoint, say))
     if checkpoint is not None:
@@ -75,8 +75,12 @@ def _open(text: str, runs: Path, say: Callable[[str], None]) -> _Source:
     return _exported(path)
 
 
-def _locate(text: str, runs: Path) -> tuple[Path, str | None]:
-    """The folder or archive that is meant, and the checkpoint if one is named. A path goes before a name in ``runs``."""
+def locate(text: str, runs: Path) -> tuple[Path, str | None]:
+    """The folder or archive that is meant, and the checkpoint if one is named. A path goes before a name in ``runs``.
+
+    Raises:
+        RunError: there is neither.
+    """
     whole, (head, _, checkpoint) = text.rstrip("/"), text.rpartition(":")
     for name, which in ((whole, None), (head, checkpoint)):
         for path in (Path(name), runs / name):

@@ -67,6 +67,13 @@ def test_the_same_values_give_the_same_interval_and_mirrored_ones_the_mirrored()
     assert bca_interval(-SKEWED, mean_of_rows, 0.95) == pytest.approx((-high, -low))
 
 
+def test_ties_of_resamples_count_half():
+    """Wins and losses, as many of each: taken for one another, the interval is mirrored, though many resamples tie with the mean."""
+    values = np.repeat([0.0, 1.0], 16)
+    (low, high), mirrored = (bca_interval(own, mean_of_rows, 0.95) for own in (values, 1.0 - values))
+    assert mirrored == pytest.approx((1.0 - high, 1.0 - low), abs=1e-12)
+
+
 def test_values_without_spread():
     assert bca_interval(np.full(50, 3.0), mean_of_rows, 0.95) == (3.0, 3.0)
     mostly = np.array([0.0] * 39 + [1.0])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -271,6 +273,22 @@ def test_no_runs_and_no_matplotlib(tmp_path, monkeypatch, two):
     monkeypatch.setattr("a2po.errors.find_spec", lambda name: None)
     with pytest.raises(DependencyError, match=r"matplotlib.*a2po\[report\]"):
         plot_runs(two, "curves.png")
+
+
+def test_a_full_disk_names_the_file(two, folder):
+    """A limit on the size of files, in a process of its own, stands for it."""
+    code = f"""
+import resource, sys
+from a2po.cli.app import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sys.argv = ["a2po", "plot", {str(two[0])!r}, "--output", "full.png"]
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, "MPLCONFIGDIR": "."}
+    )
+    assert (done.returncode, done.stdout, done.stderr.splitlines()[-1]) == (1, "", "a2po: 'full.png': File too large")
+    assert not list(Path().glob("*full*"))
 
 
 def test_configurations_are_read_without_being_judged(folder):

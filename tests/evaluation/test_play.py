@@ -15,10 +15,13 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+import torch
 
 from a2po.cli.app import main
+from a2po.envs import make
 from a2po.envs.matrix.game import MatrixGame
 from a2po.errors import DependencyError, TaskError, UserError, WorkFailed
+from a2po.evaluation.camera import Tally
 from a2po.evaluation.encoders import open_film
 from a2po.evaluation.evaluate import evaluate
 from a2po.evaluation.play import play
@@ -73,22 +76,46 @@ def test_steps_cut_an_episode(run):
     assert result["policy"] == "torch" and result["actions"] == "sampled"
 
 
+def test_a_tally_begins_anew_with_every_episode():
+    """Three rounds of 10 points, and one of the next episode, which is cut."""
+    env = make("matrix/penalty", 1, length=3)
+    tally = Tally(env)
+    env.reset()
+    for _ in range(4):
+        tally.count(env.step(torch.zeros((1, 2), dtype=torch.int64)))
+    assert tally.caption() == "episode 2   step 1   return 10.0"
+    tally.close()
+    assert [(episode["length"], episode["return"]) for episode in tally.episodes] == [(3, 30.0), (1, 10.0)]
+
+
 def test_random_actions_follow_the_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plays = [play(task="matrix/climbing", random=True, episodes=20, seed=seed)["episodes"] for seed in (1, 1, 2)]
-    assert plays[0] == plays[1] != plays[2]
-    assert len({episode["return"] for episode in plays[0]}) > 2
+    returns = [[episode["return"] for episode in episodes] for episodes in plays]
+    assert plays[0] == plays[1] and returns[0] != returns[2]  # here they depend on the actions alone
+    assert len(set(returns[0])) > 2
+
+
+def test_sampled_actions_vary_and_greedy_ones_do_not(run):
+    for who in ({"run": run}, {"bundle": run}):
+        greedy, sampled, other = (
+            [episode["return"] for episode in play(**who, episodes=20, seed=seed, deterministic=deterministic)["episodes"]]
+            for seed, deterministic in ((1, True), (1, False), (2, False))
+        )
+        assert len(set(greedy)) < len(set(sampled)) and sampled != other
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
 def test_films_of_a_robot(cheetah, pictures, suffix):
     path = Path(f"cheetah{suffix}")
-    result = play(steps=9, video=path, options=VideoOptions(size=(100, 62), every=2, caption=False))
+    result = play(steps=9, video=path, options=VideoOptions(size=(99, 61), every=2, caption=False))
     frames = decode(path)
-    assert frames.shape == (5, 62, 100, 3)  # before steps 1, 3, 5, 7, 9
+    width, height = (100, 62) if suffix == ".mp4" else (99, 61)  # H.264 needs even sides
+    assert frames.shape == (5, height, width, 3)  # before steps 1, 3, 5, 7, 9
     assert all(frame.std() > 5 for frame in frames)
     assert all(np.abs(one.astype(int) - other).mean() > 0.5 for one, other in itertools.pairwise(frames))
     facts = result["video"]
+    assert (facts["width"], facts["height"]) == (width, height)
     assert facts["frames"] == 5 and facts["speed"] == 1.0 and facts["fps"] == 10.0
     assert facts["bytes"] == path.stat().st_size
     assert [entry.name for entry in Path().iterdir() if entry.name.startswith(".")] == []
@@ -150,6 +177,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from a2po.errors import WorkFailed
+from a2po.evaluation.camera import Tally
 from a2po.evaluation.encoders import open_film
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))

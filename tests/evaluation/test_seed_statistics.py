@@ -48,7 +48,8 @@ def test_a_rate_stays_between_none_and_all():
 
 @pytest.mark.parametrize("function", [median_over_seeds, interquartile_mean_over_seeds])
 def test_no_interval_of_a_middle_below_ten_seeds(function):
-    for count in range(1, MIN_SEEDS_OF_A_MEDIAN):
+    assert MIN_SEEDS_OF_A_MEDIAN == 10
+    for count in range(1, 10):
         found = function(seeds(range(count)))
         assert found.interval is None and f"{count} seeds" in found.method
         assert found.value == pytest.approx((count - 1) / 2)

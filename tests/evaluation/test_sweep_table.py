@@ -104,3 +104,30 @@ def test_a_small_sweep_fits_eighty_columns(make, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "[4.043, 21.96]" in out and "a2po − mappo" in out and "…" not in out
     assert all(len(line) <= 80 for line in out.splitlines())
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_number_is_cut_off_in_a_narrow_terminal(make, monkeypatch, capsys, width):
+    """The columns that do not fit are named instead."""
+    results = make(tasks=("matrix/climbing", "matrix/penalty"), won=0.5)
+    run = {"evaluation": {"mean": -12345.678}}
+    results["plan"]["seeds"] = list(range(20))
+    for row in results["cells"]:
+        row["runs"] = {str(seed): {**run, "commit": "c0ffee"} for seed in range(20)}
+    monkeypatch.setenv("COLUMNS", str(width))
+    show_sweep(results, ["sweeps/mine/table.md"])
+    out = capsys.readouterr().out
+    assert all(len(line) <= width for line in out.splitlines())
+    means, rest = out.split("Mean return of each seed")
+    seeds = rest.split("Difference of the mean return")[0]
+    shown = [word for word in seeds.split() if word.startswith("-12")]
+    assert set(shown) == {"-12,345.7"} and len(shown) % 4 == 0
+    left_out = " ".join(seeds.split("Too wide for here, but in table.md: ")[1].split())
+    assert left_out == ", ".join(f"s{seed}" for seed in range(len(shown) // 4, 20))
+    assert ("[4.043, 21.96]" in means) == (width > 40) and ("0.5 [0.5, 0.5]" in means) == (width > 60)
+
+
+def test_nothing_is_left_out_of_what_fits(make, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    show_sweep(make(), ["sweeps/mine/table.md"])
+    assert "Too wide" not in capsys.readouterr().out

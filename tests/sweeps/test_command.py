@@ -16,8 +16,13 @@ import psutil
 import pytest
 
 from a2po.cli.app import main
+from a2po.errors import RunError
 from a2po.evaluation.seed_statistics import mean_over_seeds
+from a2po.evaluation.sweep import Sweep
 from a2po.sweeps.folder import SweepFolder
+from a2po.sweeps.parse import make_plan
+from a2po.sweeps.view import TerminalSweepView
+from a2po.training.lock import RunLock
 from a2po.training.loop import train
 from a2po.training.runs import open_run
 from a2po.training.view import SilentView
@@ -221,6 +226,22 @@ def test_what_a_person_gets_wrong(arguments: list[str], words: list[str], tmp_pa
     outcome = inside(tmp_path, *arguments)
     assert outcome.code == 2 and outcome.out == "" and all(word in outcome.err for word in words), outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_runs_a_sweep_at_a_time(tmp_path: Path, inside: Callable[..., Outcome]) -> None:
+    """The other one is refused, and so is a plan that was read before the folder's was changed."""
+    outdated = Sweep(make_plan(values={"tasks": ["matrix/climbing"]}, seeds="0"), name="s", sweeps=tmp_path / "sweeps")
+    other = Sweep(make_plan(values={"tasks": ["matrix/climbing"]}, seeds="0-1"), name="s", sweeps=tmp_path / "sweeps")
+    lock = RunLock(other.folder.path, print, "sweep")
+    lock.take()
+    refused = inside(tmp_path, "--task", "matrix/climbing", "--seeds", "0", "--name", "s")
+    assert refused.code == 2 and f"the sweep 'sweeps/s' is being trained by process {os.getpid()}" in refused.err
+    assert sorted(path.name for path in other.folder.path.iterdir()) == ["lock"]
+    other.folder.make(other.plan)
+    lock.release()
+    with pytest.raises(RunError, match="made for another plan: seeds 1 are left out"):
+        outdated.run(TerminalSweepView())
+    assert other.folder.read_plan() == other.plan
 
 
 def test_dry_run(tmp_path: Path, inside: Callable[..., Outcome]) -> None:

@@ -122,6 +122,7 @@ def test_every_problem_at_once():
         ({"vary": ["env.num_envs=64,64.0"]}, "have the same configuration"),
         ({"settings": ["env.options.lenght=3"]}, "did you mean 'length'"),
         ({"settings": ["env.options.seed=3"]}, "env.options.seed"),
+        ({"vary": ["init_from=none,no-such"]}, "--init-from 'no-such': there is no such run or bundle (a sweep needs its path"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -197,3 +198,13 @@ def test_folders_that_are_no_sweep(tmp_path):
     SweepFolder(tmp_path / "mine").make(plan_of())
     with pytest.raises(RunError, match="did you mean 'mine'"):
         SweepFolder(tmp_path / "mina").read_plan()
+
+
+def test_a_run_is_done_when_its_steps_and_its_evaluation_are_those_of_the_plan(tmp_path):
+    plan, folder = plan_of(steps=100), SweepFolder(tmp_path)
+    config = run_config(plan, cells(plan)[0], 0)
+    (folder.runs / "x").mkdir(parents=True)
+    (folder.runs / "x" / "outcome.json").write_text('{"evaluation": {}, "total_steps": 100, "episodes": 32}')
+    assert folder.done("x", config, 32) and not folder.done("x", config, 64) and not folder.done("y", config, 32)
+    longer = plan_of(steps=200)
+    assert not folder.done("x", run_config(longer, cells(longer)[0], 0), 32)

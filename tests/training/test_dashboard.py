@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import pty
@@ -20,17 +21,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 import a2po
 from a2po.config import TrainConfig, override, resolve
+from a2po.envs import make
 from a2po.envs.matrix.game import MatrixGame
 from a2po.errors import WorkFailed
 from a2po.training.chart import CAPACITY, Curve, draw_line, place_marks
 from a2po.training.dashboard import Dashboard
-from a2po.training.panels import cells, duration, number
+from a2po.training.panels import cells, duration, number, percentages
+from a2po.training.progress import Progress
 from a2po.training.trainer import Trainer
 from a2po.training.view import SilentView, Status, TerminalView
 
@@ -129,6 +133,33 @@ def test_before_the_first_episode_and_with_wild_numbers() -> None:
     assert [duration(seconds) for seconds in (-1, 65, 3723, 100_000)] == ["0:00", "1:05", "1:02:03", "1 d 3 h"]
 
 
+def test_the_shares_of_the_time_come_to_100() -> None:
+    for seconds in ((0.164, 0.433, 0.403), (1.0, 1.0, 1.0), (0.995, 0.0025, 0.0025), (2.0, 0.0, 0.0)):
+        shares = percentages(seconds)
+        assert sum(shares) == 100 and all(abs(share - 100 * own / sum(seconds)) < 1 for share, own in zip(shares, seconds, strict=True))
+    assert percentages((0.0, 0.0, 0.0)) == [0, 0, 0]
+
+
+def test_an_evaluation_before_the_first_round_is_elapsed_but_does_not_slow_down_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was cut by the signal that ended the run before; 100 s of it, then one round of 0.5 s for 100 of 1,100 steps."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    dashboard, console = Dashboard(500, 1600, []), Console(file=io.StringIO(), width=80, height=24)
+    now = 1100.5
+    dashboard.update(dataclasses.replace(status(), step=600))
+    for later, shown in ((1100.5, "elapsed 1:40 · ETA 0:05"), (1103.5, "elapsed 1:44 · ETA 0:02"), (1200.5, "elapsed 3:20 · ETA 0:00")):
+        now = later
+        with console.capture() as captured:
+            console.print(dashboard)
+        assert shown in captured.get(), "it goes on between two rounds"
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20)])
+def test_what_the_terminal_echoes_for_two_interrupts_breaks_no_line(width: int, height: int) -> None:
+    for final in (False, True):
+        assert cell_len(picture(status(), width, height, final=final)[-1]) == width - len("^C^C")
+
+
 def test_the_final_picture_has_no_messages() -> None:
     running, final = (picture(status(), 80, 24, final=final, messages=("one",)) for final in (False, True))
     assert [line.strip() for line in running[-2:]] == ["one", ""] and "memory" in final[-1]
@@ -188,6 +219,14 @@ def test_the_trainer_fills_the_status_and_a_resumed_run_remembers_its_curves(tmp
     a2po.train(half, name="halves", runs=tmp_path, view=first)
     a2po.train(config(), name="halves", runs=tmp_path, view=second, resume=True)
     assert second.statuses[-1].returns.points == last.returns.points and second.statuses[-1].episodes == 32
+
+
+def test_rates_are_of_the_last_100_episodes() -> None:
+    spec = make("matrix/penalty", 1).spec
+    progress = Progress(config(), dataclasses.replace(spec, metrics=("won",)), torch.device("cpu"))
+    progress.last_update = {"sampling_s": 1.0, "update_s": 1.0, "steps_per_s": 1.0}
+    progress.add_episodes([{"won": True}] * 70 + [{"won": np.bool_(False)}] * 75)
+    assert progress.status(1, None, None, 0.0).rates == {"won": 0.25}
 
 
 def terminal() -> tuple[TerminalView, Callable[[], str]]:
