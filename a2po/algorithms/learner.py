@@ -42,6 +42,7 @@ class _Turn:
     advantages: Tensor  # [n, M] normalised
     targets: Tensor  # [c, M] of their critics
     old_log_probs: Tensor  # [n, M]
+    entropy: Tensor  # [n] mean over the active samples, of the policies that sampled
     others: Tensor  # [M], ρ of the agents updated before
     clip: float
 
@@ -73,6 +74,7 @@ class PolicyLearner:
         """
         report, metrics = UpdateReport(), _Metrics(self.num_agents)
         log_rho = torch.zeros_like(batch.mask[0])  # [M], log ρ
+        entropies = torch.zeros_like(batch.mask[:, 0])  # [N]
         advantages = self._advantages(batch, None)
         self.team.value_norm.update(*self._valid_returns(batch, advantages))
         remaining = list(range(self.num_agents))
@@ -84,11 +86,12 @@ class PolicyLearner:
             turn = self._turn(agents, batch, advantages, log_rho.exp(), self._clip(position, num_positions))
             self._train(turn, learning_rate_scale, metrics)
             report.clips.append(turn.clip)
+            entropies[agents] = turn.entropy
             remaining = [agent for agent in remaining if not agents.start <= agent < agents.stop]
             if remaining:
-                log_ratios = (self._log_probs(agents, batch) - turn.old_log_probs) * batch.mask[agents]
+                log_ratios = (self._evaluate(agents, batch)[0] - turn.old_log_probs) * batch.mask[agents]
                 log_rho = log_rho + log_ratios.sum(0)
-        report.per_agent = metrics.means()
+        report.per_agent = {**metrics.means(), "entropy": entropies.tolist()}
         return report
 
     def _advantages(self, batch: Batch, log_rho: Tensor | None) -> Tensor:
@@ -123,7 +126,8 @@ class PolicyLearner:
         """A turn on ``advantages`` [T, B, N]. ``others`` [M] is ρ, not its logarithm."""
         own = zip(batch.agent_major(advantages)[agents], batch.mask[agents], strict=True)
         normalised = torch.stack([estimators.normalise(values, mask) for values, mask in own])
-        return _Turn(agents, batch, normalised, self._targets(batch, advantages, agents), self._log_probs(agents, batch), others, clip)
+        targets, (log_probs, entropy) = self._targets(batch, advantages, agents), self._evaluate(agents, batch)
+        return _Turn(agents, batch, normalised, targets, log_probs, entropy, others, clip)
 
     def _train(self, turn: _Turn, rate_scale: float, metrics: _Metrics) -> None:
         """All epochs of the turn's actors and of their critics."""
@@ -160,11 +164,9 @@ class PolicyLearner:
         others = pick(turn.others.expand_as(batch.mask), agents, rows)
         surrogate = objectives.surrogate(self.rule, ratio, others, pick(turn.advantages, slice(None), rows), clip=turn.clip)
         loss = -(surrogate * weight).sum()
-        entropy = None
         if self.settings.entropy_coefficient:
-            entropy = (distribution.entropy() * weight).sum(1)
-            loss = loss - self.settings.entropy_coefficient * entropy.sum()
-        metrics.add_policy(agents, surrogate.detach(), ratio.detach(), log_ratio.detach(), weight, turn.clip, entropy)
+            loss = loss - self.settings.entropy_coefficient * (distribution.entropy() * weight).sum()
+        metrics.add_policy(agents, surrogate.detach(), ratio.detach(), log_ratio.detach(), weight, turn.clip)
         return loss
 
     def _distribution(self, agents: slice, batch: Batch, part: Selection) -> Distribution:
@@ -204,17 +206,20 @@ class PolicyLearner:
         return self.team.normalise_returns(returns.mean(0, keepdim=True))
 
     @torch.no_grad()
-    def _log_probs(self, agents: slice, batch: Batch) -> Tensor:
-        """[n, M] of the batch's samples under the agents' policies as they are now.
+    def _evaluate(self, agents: slice, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log-probabilities [n, M] of the batch's samples under the agents' policies as they are now, and the policies' mean entropy [n].
 
         The policy that sampled is asked again, in the form that training asks in, so that the first ratios are 1 to the last bit or two:
         products of other shapes round differently, and a recurrent state carries that along.
         """
-        log_probs = torch.empty_like(batch.mask[agents])
+        log_probs, entropy = torch.empty_like(batch.mask[agents]), torch.empty_like(batch.mask[agents])
         for chunks in passes(slice(0, batch.num_chunks), self._max_chunks(batch)):
             part = batch.select(chunks)
-            log_probs[:, part.samples] = self._distribution(agents, batch, part).log_prob(pick(batch.samples, agents, part.samples))
-        return log_probs
+            distribution = self._distribution(agents, batch, part)
+            log_probs[:, part.samples] = distribution.log_prob(pick(batch.samples, agents, part.samples))
+            entropy[:, part.samples] = distribution.entropy()
+        mask = batch.mask[agents]
+        return log_probs, (entropy * mask).sum(1) / mask.sum(1).clamp(min=1.0)
 
     def _max_chunks(self, batch: Batch) -> int:
         """How many chunks go through the networks at once."""
@@ -255,9 +260,7 @@ class _Metrics:
             self.counts[agent] += 1
 
     @torch.no_grad()
-    def add_policy(
-        self, agents: slice, surrogate: Tensor, ratio: Tensor, log_ratio: Tensor, weight: Tensor, clip: float, entropy: Tensor | None
-    ) -> None:
+    def add_policy(self, agents: slice, surrogate: Tensor, ratio: Tensor, log_ratio: Tensor, weight: Tensor, clip: float) -> None:
         """Diagnostics of one minibatch: KL(π‖π̂) ≈ E[r - 1 - log r], the share of clipped ratios and the objective."""
         clipped = ((ratio - 1.0).abs() > clip).float()
         self.add(
@@ -266,8 +269,6 @@ class _Metrics:
             kl=((ratio - 1.0 - log_ratio) * weight).sum(1),
             clip_fraction=(clipped * weight).sum(1),
         )
-        if entropy is not None:
-            self.add(agents, entropy=entropy.detach())
 
     def means(self) -> dict[str, list[float]]:
         """Name -> mean over the minibatches, per agent."""

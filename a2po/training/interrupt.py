@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
 
 class Interrupt:
-    """While active, remembers the first signal in ``received`` instead of dying of it. Only the main thread can listen."""
+    """While active, remembers the first signal in ``received`` instead of dying of it. Only the main thread can listen.
 
-    def __init__(self) -> None:
+    Args:
+        heard: told of the first signal at once, in a thread of its own: what the signal broke into may be in the middle of a line.
+    """
+
+    def __init__(self, heard: Callable[[], None] = lambda: None) -> None:
         self.received: int | None = None
+        self.heard = heard
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -32,6 +38,7 @@ class Interrupt:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received = number
+            threading.Thread(target=self.heard, daemon=True).start()
             return
         for own in self._before:
             signal.signal(own, signal.SIG_DFL)

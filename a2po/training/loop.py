@@ -22,6 +22,9 @@ CHANGEABLE = ("device", "env.num_threads", "run.")
 """What a resumed run may change: how it is run and for how long, not what is learned."""
 
 
+HEARD = "interrupted: finishing this update, then saving; once more leaves at once"
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """Where a run ended."""
@@ -85,7 +88,7 @@ def train(
     torch.set_num_threads(1)  # more only while updating, see Trainer
     lock = RunLock(folder, view.say)
     try:
-        with Interrupt() as interrupt:
+        with Interrupt(lambda: view.say(HEARD)) as interrupt:
             trainer.interrupted = lambda: interrupt.received is not None
             begun = resume and bool(trainer.checkpoints.names())
             warm = None if begun or config.init_from is None else start_from(trainer.team, config.init_from, runs, view.say)

@@ -81,7 +81,7 @@ def test_training_asks_what_was_played(task: str, network: dict[str, Any], tmp_p
         batch = sampled(trainer)
         actor = team.actor(0, spec.num_agents)
         everyone = slice(0, spec.num_agents)
-        asked = trainer.learner._log_probs(everyone, batch).view(spec.num_agents, LENGTH, COPIES)
+        asked = trainer.learner._evaluate(everyone, batch)[0].view(spec.num_agents, LENGTH, COPIES)
         for t in range(LENGTH):
             if t % CHUNK == 0:
                 torch.testing.assert_close(buffer.actor_memory[t // CHUNK], memory, rtol=1e-5, atol=1e-5)

@@ -246,13 +246,13 @@ def stale_ratios(record: Recorder) -> None:
 
 
 def ratios_of_wrong_agents(record: Recorder) -> None:
-    genuine, agents = record.learner._log_probs, record.team.spec.num_agents
+    genuine, agents = record.learner._evaluate, record.team.spec.num_agents
 
-    def log_probs(which: slice, batch: Batch) -> Tensor:
+    def evaluate(which: slice, batch: Batch) -> tuple[Tensor, Tensor]:
         other = (which.start + 1) % agents
         return genuine(slice(other, other + 1), batch)
 
-    record.learner._log_probs = log_probs  # type: ignore[method-assign]
+    record.learner._evaluate = evaluate  # type: ignore[method-assign]
 
 
 class Estimators:
