@@ -117,13 +117,17 @@ def show_groups(groups: list[dict[str, Any]], path: str) -> None:
     """The ends of the curves that were drawn."""
     console = Console(emoji=False)
     table = Table(box=None, pad_edge=False)
-    for heading in ("task", "curve", "runs", "steps", "last mean", "band"):
+    tasks = list(dict.fromkeys(group["task"] for group in groups))
+    for heading in (*(["task"] if len(tasks) > 1 else []), "curve", "runs", "steps", "last mean", "band"):
         table.add_column(heading, justify="left" if heading in ("task", "curve") else "right", no_wrap=heading != "curve", overflow="fold")
+    if len(tasks) == 1:
+        console.print(tasks[0], style="bold", markup=False, highlight=False)
     for group in groups:
         last = _dict(group["last"])
         band = interval([last["low"], last["high"]]) if last and group["band"] else "-"
         steps = f"{last['x']:,.0f}" if last else "-"
-        table.add_row(*map(escape, [group["task"], group["label"], str(len(group["runs"])), steps, number(last.get("mean")), band]))
+        cells = [group["label"], str(len(group["runs"])), steps, number(last.get("mean")), band]
+        table.add_row(*map(escape, [group["task"], *cells] if len(tasks) > 1 else cells))
     console.print(table)
     _pairs(console, [("band", ", ".join(dict.fromkeys(group["band"] for group in groups if group["band"])) or "none"), ("written", path)])
 

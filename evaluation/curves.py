@@ -207,7 +207,7 @@ def _labels(curves: Sequence[RunCurve]) -> list[str]:
     for curve, kind in zip(curves, kinds, strict=True):
         alike = [other for other, theirs in zip(curves, kinds, strict=True) if theirs == kind]
         presets = {theirs[2] for theirs in kinds if theirs[:2] == kind[:2]}
-        settings = [f"{key}={_shown(curve.config.get(key))}" for key in _differing(alike)]
+        settings = [f"{key.rsplit('.', 1)[-1]}={_shown(curve.config.get(key))}" for key in _differing(alike)]
         labels.append(", ".join([kind[1].upper(), *([f"preset {kind[2]}"] if len(presets) > 1 else []), *settings]))
     return labels
 

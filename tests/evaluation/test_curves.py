@@ -132,8 +132,8 @@ def test_groups_by_task_algorithm_and_difference(folder):
     runs = [write(folder / str(index), each, updates([1, 2], [0.0, index])) for index, each in enumerate(shown)]
     groups = {(group.task, group.label): len(group.runs) for group in group_curves(runs, say=silent)}
     assert groups == {
-        (CLIMBING, "A2PO, update.clip=0.2"): 3,
-        (CLIMBING, "A2PO, update.clip=0.1"): 1,
+        (CLIMBING, "A2PO, clip=0.2"): 3,
+        (CLIMBING, "A2PO, clip=0.1"): 1,
         (CLIMBING, "MAPPO, preset fast"): 1,
         (CLIMBING, "MAPPO, preset paper"): 1,
         ("matrix/penalty", "A2PO"): 1,
