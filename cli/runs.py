@@ -14,9 +14,9 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with everything on standard output.")] = False,
 ) -> None:
     """List runs, newest first: how far they are, how well they play, and whether they train, are done or can be resumed."""
-    from a2po.evaluation.run_list import find_runs, run_summary
+    from a2po.evaluation.run_list import run_summary, runs_in
 
-    found = [run_summary(run) for run in find_runs(folder)]
+    found = [run_summary(run) for run in runs_in(folder)]
     if as_json:
         print(json.dumps(found))
     else:

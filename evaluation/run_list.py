@@ -20,7 +20,7 @@ from a2po.training.lock import holder
 from a2po.training.metrics import iterate_metrics
 
 
-def find_runs(folder: Path) -> list[Path]:
+def runs_in(folder: Path) -> list[Path]:
     """The runs in a folder, or the folder itself if it is one. First is the one that `train --resume` takes: whose configuration is newest.
 
     Raises:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from a2po.cli.app import app
 from a2po.config import validate
 from a2po.errors import RunError
-from a2po.evaluation.run_list import find_runs, run_summary
+from a2po.evaluation.run_list import run_summary, runs_in
 from a2po.training.lock import RunLock
 from a2po.training.loop import train
 from a2po.training.runs import list_runs
@@ -113,19 +113,19 @@ def test_the_newest_is_first_and_the_one_that_resume_takes(run: Path) -> None:
     for index, name in enumerate(("b", "a", "c")):
         config = Path(shutil.copytree(run, run.with_name(name))) / "config.toml"
         os.utime(config, ns=(0, (2_000_000_000 + index) * 10**9))
-    assert [found.name for found in find_runs(run.parent)] == ["c", "a", "b", "whole"] == [found.name for found in list_runs(run.parent)]
-    assert find_runs(run) == [run]
+    assert [found.name for found in runs_in(run.parent)] == ["c", "a", "b", "whole"] == [found.name for found in list_runs(run.parent)]
+    assert runs_in(run) == [run]
 
 
 def test_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match=r"no run in 'runs' yet: 'a2po train'"):
-        find_runs(Path("runs"))
+        runs_in(Path("runs"))
     (tmp_path / "runs").mkdir()
     with pytest.raises(RunError, match=r"there is no folder 'rums'; did you mean 'runs'"):
-        find_runs(Path("rums"))
+        runs_in(Path("rums"))
     with pytest.raises(RunError, match="no run in"):
-        find_runs(tmp_path)
+        runs_in(tmp_path)
 
 
 def test_what_a_list_survives(run: Path) -> None:

@@ -345,6 +345,18 @@ def test_the_first_ratios_of_every_agent_are_one(task: str, algorithm: str, tmp_
         assert len(ratio) == record.batch.num_samples // 2 and (ratio - 1.0).abs().max() <= 1e-6
 
 
+@pytest.mark.parametrize("algorithm", ["a2po", "mappo"])
+def test_entropy_is_that_of_the_policies_that_sampled(algorithm: str, tmp_path: Path) -> None:
+    record = Recorder(config_for("mamujoco/HalfCheetah-2x3", algorithm), tmp_path / "run")
+    log_std = record.start["actors.weights.log_std"].double()
+    expected = (log_std + 0.5 * np.log(2 * np.pi * np.e)).sum(1)  # of a Gaussian, whatever it sees
+    np.testing.assert_allclose(record.report.per_agent["entropy"], expected, rtol=1e-5)
+    assert not torch.equal(record.start["actors.weights.log_std"], record.team.state_dict()["actors.weights.log_std"])
+    record = Recorder(config_for("matrix/uneven", algorithm), tmp_path / "masked")
+    for agent, entropy in enumerate(record.report.per_agent["entropy"]):
+        assert 0.0 < entropy < np.log(record.team.spec.action_sizes[agent])
+
+
 def test_without_movement_everybody_gets_plain_gae(tmp_path: Path) -> None:
     record = Recorder(config_for("mamujoco/HalfCheetah-3x2"), tmp_path / "run")
     _, learner = record.fresh()
