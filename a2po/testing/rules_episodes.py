@@ -106,14 +106,16 @@ def final(case: Case) -> None:
             step = env.step(player(before))
             for copy in range(env.num_envs):
                 _no_stray_fault(env, step, copy)
-                _one_end(env, step, copy)
                 if not (step.terminated | step.truncated)[copy]:
                     unchanged.append(_same(step.observations, before, copy))
                 else:
                     kind = "terminated" if step.terminated[copy] else "truncated"
-                    ends.append(_End(kind, env.time, copy, _same(step.final, step.observations, copy), _same(step.final, before, copy)))
+                    both = bool(step.terminated[copy] & step.truncated[copy])
+                    is_next, is_before = _same(step.final, step.observations, copy), _same(step.final, before, copy)
+                    ends.append(_End(kind, both, env.time, copy, is_next, is_before))
             before = clone(step.observations)
     ends_seen(len(ends), case)
+    _two_kinds(ends)
     if all(end.is_next and end.is_before for end in ends):
         raise NotSeen("what is seen never changes, so final cannot be told from anything else")
     mend = "Look after the step and before the copy is reset, and give what was seen"
@@ -131,6 +133,7 @@ class _End(NamedTuple):
     """One end of an episode, and what its ``final`` equals."""
 
     kind: str
+    both: bool
     time: int
     copy: int
     is_next: bool
@@ -151,11 +154,14 @@ def _no_stray_fault(env: GuardedEnv, step: Step, copy: int) -> None:
         raise Broken("final", where, "is True although no episode ended", "A fault ends its episode: set terminated, too")
 
 
-def _one_end(env: GuardedEnv, step: Step, copy: int) -> None:
-    if bool(step.terminated[copy] & step.truncated[copy]):
-        where = f"step {env.time}: copy {copy}"
+def _two_kinds(ends: list[_End]) -> None:
+    """A game may be over exactly at its step limit, but not every time."""
+    both = [end for end in ends if end.both]
+    if both and not any(end.kind == "truncated" for end in ends):
         mend = "A step limit is truncated alone; where the game itself is over, terminated alone"
-        raise Broken("final", where, "is terminated and truncated at once", mend)
+        raise Broken(
+            "final", f"step {both[0].time}: copy {both[0].copy}", "is terminated and truncated at once, as at every step limit", mend
+        )
 
 
 @rule("reset(seeds=env.episode_seeds) replays the episodes", "seeding", "copies", "limit", "final")
