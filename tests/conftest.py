@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -17,6 +18,16 @@ from a2po.training.runs import TrainedPolicy, make_env
 # A busy machine is no fault of an example.
 settings.register_profile("a2po", deadline=None)
 settings.load_profile("a2po")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Idle torch threads would spin on the simulator's cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 HUMANOID = "mamujoco/Humanoid-9|8"
 CHEETAH = "mamujoco/HalfCheetah-2x3"

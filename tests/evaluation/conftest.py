@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from a2po.cli.app import main
 from a2po.exporters.build import build_bundle
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.runs import create_run, make_env
 
 CHEETAH = "mamujoco/HalfCheetah-2x3"
 UNEVEN = "matrix/uneven"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """``command("plot", "runs")`` -> exit code, standard output and standard error of the command line."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["a2po", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

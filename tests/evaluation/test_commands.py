@@ -12,24 +12,8 @@ import sys
 import pytest
 
 from a2po.cli import show
-from a2po.cli.app import main
 from a2po.exporters import parity
 from a2po.runtime import read_bundle
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["a2po", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_chain_without_arguments(run, command):

@@ -16,7 +16,6 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from a2po.cli.app import main
 from a2po.config import TrainConfig, resolve, to_toml
 from a2po.errors import DependencyError, RunError, UserError
 from a2po.evaluation.curves import GRID_POINTS, MAX_POINTS, group_curves, plot_runs
@@ -217,21 +216,6 @@ def test_runs_without_points_are_left_out_and_said(two, folder):
     assert said == ["left out: 'runs/fresh' has no metrics yet (metrics.jsonl is missing or empty)"]
     with pytest.raises(RunError, match="has no metrics yet"):
         group_curves([fresh])
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["a2po", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_command(two, command):

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 
-from a2po.cli.app import main
 from a2po.envs import make
 from a2po.envs.matrix.game import MatrixGame
 from a2po.errors import DependencyError, TaskError, UserError, WorkFailed
@@ -28,21 +27,6 @@ from a2po.evaluation.play import play
 from a2po.evaluation.video import VideoOptions, captioned, check_video, parse_size, tempo
 from a2po.exporters.build import build_bundle
 from a2po.training.runs import make_env
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["a2po", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

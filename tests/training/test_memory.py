@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,14 @@ from a2po.training import trainer as trainer_module
 from a2po.training.prepare import prepare
 from a2po.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TASKS: dict[str, dict[str, Any]] = {
     "matrix/uneven": {"length": 5},
     "mamujoco/HalfCheetah-2x3": {"max_episode_steps": 7},
     "mamujoco/Hopper-3x1": {"max_episode_steps": 11},  # falls, and is cut
 }
 CHUNK, LENGTH, COPIES = 4, 12, 5
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Idle torch threads would spin on the simulator's cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def config_for(task: str, algorithm: str = "a2po", *, network: dict[str, Any] | None = None, **update: Any) -> TrainConfig:

@@ -6,7 +6,7 @@ weights are kept after each agent's turn, and the advantages are recomputed from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -28,6 +28,8 @@ from a2po.envs.registry import make
 from a2po.networks.team_policy import TeamPolicy
 from a2po.training.buffer import RolloutBuffer
 from a2po.training.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TASKS: dict[str, dict[str, Any]] = {
     "matrix/climbing": {"length": 5},
@@ -719,14 +721,6 @@ def test_streams_are_saved_and_restored(tmp_path: Path) -> None:
         report = again.update(record.batch)
         results.append((report.order, copied(other.state_dict())))
     assert results[0][0] == results[1][0] and not differing(results[0][1], results[1][1])
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_the_buffer_is_what_the_record_says(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,8 @@ from a2po.networks.team_policy import TeamPolicy
 from a2po.training.buffer import RolloutBuffer
 from a2po.training.prepare import prepare
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 T, B, N = 7, 3, 3
 DISCOUNT, TRACE_DECAY = 0.9, 0.8
 SPEC = TaskSpec(
@@ -39,14 +40,6 @@ SPEC = TaskSpec(
     action_names=(("l", "m", "r"),) * N,
     exact_state=True,
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def filled_buffer() -> RolloutBuffer:

@@ -20,6 +20,8 @@ from a2po.errors import ConfigError
 from a2po.networks.team_policy import TeamActions, TeamPolicy
 from a2po.testing import RandomPlayer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TASKS: dict[str, dict[str, Any]] = {
     "mamujoco/HalfCheetah-2x3": {"num_threads": 1, "max_episode_steps": 20},
     "mamujoco/Humanoid-9|8": {"num_threads": 1, "max_episode_steps": 20},
@@ -27,14 +29,6 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 NETWORKS = {"plain": NetworkConfig(), "layer norm": NetworkConfig(layer_norm=True, activation="relu", hidden_sizes=(24, 16, 8))}
 B = 5
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 _SEEN: dict[str, tuple[TaskSpec, Observations, Tensor]] = {}
