@@ -13,7 +13,7 @@ from a2po.training.callback import Callback, TrainProgress, ask
 from a2po.training.interrupt import Interrupt
 from a2po.training.lock import RunLock, busy, holder
 from a2po.training.log import LoggedView
-from a2po.training.runs import RUNS, check_free, clean_run, create_run, default_name, newest_run, open_run, write_config, write_provenance
+from a2po.training.runs import RUNS, check_free, clean_run, create_run, default_folder, newest_run, open_run, write_config, write_provenance
 from a2po.training.trainer import Trainer
 from a2po.training.view import TerminalView, View
 from a2po.training.warm_start import WarmStart, start_from
@@ -128,7 +128,7 @@ def run_to_train(config: TrainConfig | None, name: str | None, resume: bool, run
         return before if config is None else check_same_run(before, config, folder), folder
     if config is None:
         config = resolve()
-    folder = runs / (name or default_name(config))
+    folder = runs / name if name else default_folder(runs, config)
     if holder(folder) is not None:
         raise RunError(busy(folder))
     check_free(folder)

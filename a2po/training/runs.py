@@ -38,10 +38,14 @@ class TrainedPolicy:
     provenance: dict[str, Any]
 
 
-def default_name(config: TrainConfig) -> str:
-    """``HalfCheetah-2x3-a2po-s0-20260131-120000``: what, how, which seed and when."""
+def default_folder(runs: Path, config: TrainConfig) -> Path:
+    """``HalfCheetah-2x3-a2po-s0-20260131-120000``: what, how, which seed and when; with a number where a second sees several."""
     task = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in config.task.split("/", 1)[-1])
-    return f"{task}-{config.algorithm}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{task}-{config.algorithm}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder, number = runs / name, 2
+    while folder.exists():
+        folder, number = runs / f"{name}-{number}", number + 1
+    return folder
 
 
 def create_run(folder: Path, config: TrainConfig, origin: dict[str, Any] | None = None) -> None:

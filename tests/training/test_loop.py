@@ -25,7 +25,7 @@ from a2po.training.loop import TrainResult, train
 from a2po.training.metrics import MetricsFile, read_metrics
 from a2po.training.runs import list_runs, make_env, open_policy, open_run
 from a2po.training.trainer import Trainer
-from a2po.training.view import Status
+from a2po.training.view import SilentView, Status
 
 TASKS: dict[str, dict[str, Any]] = {"matrix/climbing": {"length": 5}, "mamujoco/HalfCheetah-2x3": {"max_episode_steps": 25}}
 PER_UPDATE = 8 * 16
@@ -744,3 +744,10 @@ def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+def test_runs_without_a_name_never_meet(tmp_path: Path) -> None:
+    """Three in one second, as a script starts them."""
+    config = small(updates=1, evaluate_every=0)
+    folders = [train(config, runs=tmp_path, view=SilentView()).run for _ in range(3)]
+    assert len(set(folders)) == 3 and all((folder / "config.toml").is_file() for folder in folders)
