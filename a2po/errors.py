@@ -68,6 +68,17 @@ def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     return f"; did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
 
 
+def at_least(minimum: int, **values: int | None) -> None:
+    """Check arguments by name; None is one that was not given.
+
+    Raises:
+        UserError: naming the first that is too small.
+    """
+    for name, value in values.items():
+        if value is not None and value < minimum:
+            raise UserError(f"{name} must be at least {minimum}, got {value}")
+
+
 def require(purpose: str, **packages: str) -> None:
     """Check that optional packages are installed: ``require("training", torch="train")``.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from a2po.errors import BundleError, UserError, WorkFailed, did_you_mean, require
+from a2po.errors import BundleError, UserError, WorkFailed, at_least, did_you_mean, require
 from a2po.evaluation import results
 from a2po.evaluation.statistics import summary
 
@@ -95,11 +95,8 @@ def _written(write: Callable[[], Path], what: str, say: Say) -> str | None:
 def _check_arguments(episodes: int, policy: str, seed: int, num_envs: int | None, report: bool) -> None:
     if policy not in POLICIES:
         raise UserError(f"unknown policy '{policy}'{did_you_mean(policy, POLICIES)} (there are: {', '.join(POLICIES)})")
-    for name, value in (("episodes", episodes), ("num_envs", 1 if num_envs is None else num_envs)):
-        if value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")
-    if seed < 0:
-        raise UserError(f"seed must be at least 0, got {seed}")
+    at_least(1, episodes=episodes, num_envs=num_envs)
+    at_least(0, seed=seed)
     require("evaluating", torch="train", gymnasium="train")
     if report:
         require("the report", matplotlib="report", jinja2="report")

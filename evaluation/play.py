@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2po.config import DEFAULT_TASK
-from a2po.errors import UserError, WorkFailed, require
+from a2po.errors import UserError, WorkFailed, at_least, require
 from a2po.evaluation.evaluate import task_to_play
 from a2po.evaluation.video import VideoOptions, check_video
 
@@ -108,11 +108,8 @@ def _check_arguments(
         raise UserError(f"{chosen[0]} and {chosen[1]} exclude each other: only one team can play")
     if checkpoint is not None and run is None:
         raise UserError(f"checkpoint {checkpoint}: of which run? Name the run as well")
-    for name, value in (("episodes", episodes), ("steps", 1 if steps is None else steps)):
-        if value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")
-    if seed < 0:
-        raise UserError(f"seed must be at least 0, got {seed}")
+    at_least(1, episodes=episodes, steps=steps)
+    at_least(0, seed=seed)
     if task is not None and Path(task).exists() and ":" not in task:
         raise UserError(f"'{task}' is a file or folder and no task: name a bundle with --bundle, a run with --run")
 

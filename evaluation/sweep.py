@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from a2po.config import TrainConfig
-from a2po.errors import RunError, UserError, require
+from a2po.errors import UserError, require
 from a2po.evaluation.sweep_results import collect
 from a2po.evaluation.sweep_table import markdown
 from a2po.files import replace_text, write_json
@@ -22,6 +22,7 @@ from a2po.sweeps.schedule import Schedule
 from a2po.sweeps.states import RunState, count
 from a2po.sweeps.view import SweepView, TerminalSweepView
 from a2po.training.lock import RunLock
+from a2po.training.runs import check_name
 
 TABLE, RESULTS, PLOT = "table.md", "results.json", "curves.png"
 
@@ -53,8 +54,7 @@ class Sweep:
 
     def __init__(self, plan: SweepPlan, *, name: str | None = None, jobs: int | None = None, sweeps: Path | str = SWEEPS) -> None:
         require("a sweep", torch="train", gymnasium="train", onnx="train", onnxscript="train", onnxruntime="cpu")
-        if name is not None and (not name.strip() or Path(name).name != name or name == ".."):
-            raise RunError(f"--name '{name}' must be a plain folder name")
+        check_name(name)
         if jobs is not None and jobs < 1:
             raise UserError(f"--jobs must be at least 1, got {jobs}")
         self.plan, self.folder = plan, SweepFolder(Path(sweeps) / (name or f"sweep-{datetime.now():%Y%m%d-%H%M%S}"))

@@ -13,7 +13,18 @@ from a2po.training.callback import Callback, TrainProgress, ask
 from a2po.training.interrupt import Interrupt
 from a2po.training.lock import RunLock, busy, holder
 from a2po.training.log import LoggedView
-from a2po.training.runs import RUNS, check_free, clean_run, create_run, default_folder, newest_run, open_run, write_config, write_provenance
+from a2po.training.runs import (
+    RUNS,
+    check_free,
+    check_name,
+    clean_run,
+    create_run,
+    default_folder,
+    newest_run,
+    open_run,
+    write_config,
+    write_provenance,
+)
 from a2po.training.trainer import Trainer
 from a2po.training.view import TerminalView, View
 from a2po.training.warm_start import WarmStart, start_from
@@ -120,8 +131,7 @@ def run_to_train(config: TrainConfig | None, name: str | None, resume: bool, run
     Raises:
         RunError: the name is none, is taken, or is not there to be resumed, or the configuration is not that of the run.
     """
-    if name is not None and (not name.strip() or Path(name).name != name or name == ".."):
-        raise RunError(f"--name '{name}' must be a plain folder name")
+    check_name(name)
     if resume:
         folder = runs / name if name else newest_run(runs)
         before = open_run(folder)

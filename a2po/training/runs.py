@@ -38,6 +38,16 @@ class TrainedPolicy:
     provenance: dict[str, Any]
 
 
+def check_name(name: str | None) -> None:
+    """A name for a run or a sweep is one folder, if it is given.
+
+    Raises:
+        RunError: it is a path, or nothing.
+    """
+    if name is not None and (not name.strip() or Path(name).name != name or name == ".."):
+        raise RunError(f"--name '{name}' must be a plain folder name")
+
+
 def default_folder(runs: Path, config: TrainConfig) -> Path:
     """``HalfCheetah-2x3-a2po-s0-20260131-120000``: what, how, which seed and when; with a number where a second sees several."""
     task = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in config.task.split("/", 1)[-1])
