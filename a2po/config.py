@@ -56,7 +56,11 @@ class NetworkConfig(_Section):
     layer_norm: StrictBool = Field(False, description="LayerNorm on the input and after every hidden layer.")
     normalise_observations: StrictBool = Field(True, description="Running mean and variance of observations, frozen per update round.")
     normalise_values: StrictBool = Field(True, description="Critics predict returns in units of their running mean and variance.")
-    critics: Literal["per_agent", "one"] = Field("per_agent", description="A critic for every agent, or one for the team.")
+    share_parameters: StrictBool = Field(False, description="All agents have the same weights and are told apart by an agent id.")
+    critics: Literal["per_agent", "one"] = Field("per_agent", description="A value for every agent, or one for the team.")
+    critic_input: Literal["state", "observation"] = Field(
+        "state", description="What critics see: the state, or the agent's own observation."
+    )
     head_gain: Number = Field(0.01, gt=0, description="Scale of the initial policy head: small starts near-uniform.")
     log_std_init: Number = Field(-0.5, ge=-20, lt=2, description="Initial log standard deviation of continuous actions.")
 
@@ -77,13 +81,54 @@ class UpdateConfig(_Section):
     trace_decay: Number = Field(0.95, ge=0, le=1, description="Weight of longer returns in the advantage (lambda).")
     clip: Number = Field(0.2, gt=0, lt=1, description="How far a probability ratio may move from 1.")
     clip_coefficient: Number = Field(0.5, gt=0, le=1, description="Share of the clip range that the first agent in the order gets.")
+    clip_schedule: Literal["constant", "adaptive", "ratio_proportional"] | None = Field(
+        None, description="How the clip range goes along the order; by default the algorithm's own."
+    )
+    others_clip: Literal["half", "fixed"] = Field(
+        "half", description="The others' ratios are clipped at half the range in force, or at half the full range whatever the position."
+    )
+    advantage: Literal["gae", "preopc"] | None = Field(
+        None, description="Plain, or corrected for the agents updated before; by default the algorithm's own."
+    )
+    advantage_normalisation: Literal["per_agent", "pooled"] | None = Field(
+        None,
+        description="Mean and spread of each agent's advantages, or of all agents' together; by default pooled with shared parameters.",
+    )
+    value_target: Literal["preopc", "vtrace"] = Field("preopc", description="What critics learn where the advantage is corrected.")
+    two_stage: StrictBool = Field(False, description="Every epoch begins with a pass that trains the critics alone.")
+    num_blocks: Whole | None = Field(None, ge=1, description="Groups of agents that are updated together; by default everyone is one.")
+    time_limits: Literal["bootstrap", "terminal", "zeroed"] = Field(
+        "bootstrap",
+        description="A step that the time limit cuts: bootstraps, counts as a true end, or is left out as the public code does.",
+    )
     trace: Literal["paper", "squared", "cumulative"] = Field("paper", description="Form of the PreOPC trace; paper is the equation.")
     order: Order | None = Field(None, description="Order of updates; by default the algorithm's own.")
+    score: Literal["advantage", "advantage_over_value"] = Field(
+        "advantage", description="What greedy orders compare: the mean of |A|, or of |A / V| as the public code does."
+    )
     rescore: Literal["per_agent", "once"] = Field("per_agent", description="When the greedy order looks at the advantages again.")
     entropy_coefficient: Number = Field(0.0, ge=0, description="Reward for a random policy. 0 for continuous control, 0.01 for battles.")
     clip_value: StrictBool = Field(True, description="Clip the change of the value prediction like the policy's.")
     num_threads: Whole = Field(1, ge=1, description="CPU threads of the update. More help wide networks on large minibatches only.")
     huber_delta: Number = Field(10.0, ge=0, description="Value errors beyond this count linearly; 0 for the plain square.")
+
+
+class QmixConfig(_Section):
+    """What QMIX and VDN have instead of update rounds. Learning rate, discount, Adam and gradient clipping are those of ``update``."""
+
+    replay_episodes: Whole = Field(5000, ge=1, description="Episodes that the replay holds; the oldest make room.")
+    batch_episodes: Whole = Field(32, ge=1, description="Episodes of one training batch.")
+    warm_up_episodes: Whole = Field(32, ge=0, description="Episodes that are played at random before training begins.")
+    updates_per_round: Whole = Field(1, ge=1, description="Training batches after each round of episodes.")
+    target_every: Whole = Field(200, ge=1, description="Episodes between copies into the target network.")
+    td_lambda: Number = Field(0.0, ge=0, le=1, description="Weight of longer returns in the target; 0 for one step.")
+    double_q: StrictBool = Field(True, description="The live network picks the action that the target network values.")
+    epsilon_start: Number = Field(1.0, ge=0, le=1, description="Share of random actions at the beginning.")
+    epsilon_finish: Number = Field(0.05, ge=0, le=1, description="Share of random actions in the end.")
+    epsilon_steps: Whole = Field(50_000, ge=1, description="Environment steps over which it falls linearly.")
+    mixer_size: Whole = Field(32, ge=1, description="Width of the mixer's hidden layer.")
+    hypernet_size: Whole = Field(64, ge=1, description="Width of the hyper-networks' hidden layer.")
+    hypernet_layers: Whole = Field(2, ge=1, le=2, description="Layers of the hyper-networks that make the mixer's weights.")
 
 
 class RunConfig(_Section):
@@ -112,6 +157,7 @@ class TrainConfig(_Section):
     env: EnvConfig = EnvConfig()
     network: NetworkConfig = NetworkConfig()
     update: UpdateConfig = UpdateConfig()
+    qmix: QmixConfig = QmixConfig()
     run: RunConfig = RunConfig()
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from torch import Tensor
 from a2po.algorithms import advantages as estimators
 from a2po.algorithms import objectives, ordering
 from a2po.algorithms.batch import Batch, Rows, Selection, minibatches, passes, pick
+from a2po.algorithms.diagnostics import RoundMetrics
 from a2po.algorithms.update_rules import UpdateRule
 from a2po.config import UpdateConfig
 from a2po.errors import ConfigError
@@ -72,7 +73,7 @@ class PolicyLearner:
 
         Position k of the order sees the ratios of the agents before it: ρ = ∏_{j before k} π̂ʲ/πʲ.
         """
-        report, metrics = UpdateReport(), _Metrics(self.num_agents)
+        report, metrics = UpdateReport(), RoundMetrics(self.num_agents)
         log_rho = torch.zeros_like(batch.mask[0])  # [M], log ρ
         entropies = torch.zeros_like(batch.mask[:, 0])  # [N]
         advantages = self._advantages(batch, None)
@@ -129,7 +130,7 @@ class PolicyLearner:
         targets, (log_probs, entropy) = self._targets(batch, advantages, agents), self._evaluate(agents, batch)
         return _Turn(agents, batch, normalised, targets, log_probs, entropy, others, clip)
 
-    def _train(self, turn: _Turn, rate_scale: float, metrics: _Metrics) -> None:
+    def _train(self, turn: _Turn, rate_scale: float, metrics: RoundMetrics) -> None:
         """All epochs of the turn's actors and of their critics."""
         team, settings, batch, agents = self.team, self.settings, turn.batch, turn.agents
         critics = self._critics(agents)
@@ -154,7 +155,7 @@ class PolicyLearner:
                 metrics.add(agents, actor_grad_norm=actor_norm, critic_grad_norm=critic_norm)
                 metrics.minibatch_done(agents)
 
-    def _policy_loss(self, turn: _Turn, part: Selection, weights: Tensor, metrics: _Metrics) -> Tensor:
+    def _policy_loss(self, turn: _Turn, part: Selection, weights: Tensor, metrics: RoundMetrics) -> Tensor:
         """Negative surrogate and entropy bonus, summed over the agents; each is a mean over the agent's active samples."""
         agents, batch, rows = turn.agents, turn.batch, part.samples
         distribution = self._distribution(agents, batch, part)
@@ -240,41 +241,3 @@ class PolicyLearner:
 def _weights(mask: Tensor, rows: Rows) -> Tensor:
     """[n, 1] one over the number of samples that count: their weight in the mean. A guard where none counts."""
     return 1.0 / pick(mask, slice(None), rows).sum(1, keepdim=True).clamp(min=1.0)
-
-
-class _Metrics:
-    """Values per agent over the minibatches of a round, kept on the device until the round ends."""
-
-    def __init__(self, num_agents: int) -> None:
-        self.counts = [0] * num_agents
-        self.parts: dict[tuple[str, int, int], list[Tensor]] = {}
-
-    def add(self, agents: slice, **values: Tensor) -> None:
-        """Add one value per agent ([n], or [1] of a critic that all share)."""
-        for name, value in values.items():
-            self.parts.setdefault((name, agents.start, agents.stop), []).append(value)
-
-    def minibatch_done(self, agents: slice) -> None:
-        """Count one minibatch of these agents."""
-        for agent in range(agents.start, agents.stop):
-            self.counts[agent] += 1
-
-    @torch.no_grad()
-    def add_policy(self, agents: slice, surrogate: Tensor, ratio: Tensor, log_ratio: Tensor, weight: Tensor, clip: float) -> None:
-        """Diagnostics of one minibatch: KL(π‖π̂) ≈ E[r - 1 - log r], the share of clipped ratios and the objective."""
-        clipped = ((ratio - 1.0).abs() > clip).float()
-        self.add(
-            agents,
-            objective=(surrogate * weight).sum(1),
-            kl=((ratio - 1.0 - log_ratio) * weight).sum(1),
-            clip_fraction=(clipped * weight).sum(1),
-        )
-
-    def means(self) -> dict[str, list[float]]:
-        """Name -> mean over the minibatches, per agent."""
-        means: dict[str, list[float]] = {}
-        for (name, first, last), parts in self.parts.items():
-            sums = torch.stack(parts).sum(0).expand(last - first).tolist()
-            row = means.setdefault(name, [0.0] * len(self.counts))
-            row[first:last] = [own / max(count, 1) for own, count in zip(sums, self.counts[first:last], strict=True)]
-        return means

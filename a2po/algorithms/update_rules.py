@@ -5,7 +5,7 @@ Reading the values below side by side is reading the difference between the algo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from a2po.config import Order
@@ -38,6 +38,10 @@ class UpdateRule:
     """The clip range grows with the position in the order (``ordering.adaptive_clip``)."""
     correct_advantage: bool
     """Each agent after the first gets the advantage corrected for the agents before it (``advantages.preopc``)."""
+    critics_last: bool = False
+    """The critics are trained once per round, after all actors, on the data of the rollout policy; otherwise each with its actor."""
+    one_per_rollout: bool = False
+    """A rollout serves one agent; the next one in the order gets a fresh rollout."""
 
     @property
     def simultaneous(self) -> bool:
@@ -56,6 +60,26 @@ MAPPO = UpdateRule(
     correct_advantage=False,
 )
 
+# Source: de Witt et al., "Is Independent Learning All You Need in the StarCraft Multi-Agent Challenge?", 2020: the same rule,
+# with critics that see what their agent sees (``network.critic_input``).
+IPPO = replace(MAPPO, name="ippo")
+
+# Source: Wu et al., "Coordinated Proximal Policy Optimization", NeurIPS 2021, in the form of the A2PO slides: the product of all
+# other agents' ratios as they move, clipped and without gradient.
+COPPO = replace(MAPPO, name="coppo", others="all", clip_others=True)
+
+# Source: Kuba et al., "Trust Region Policy Optimisation in Multi-Agent Reinforcement Learning", ICLR 2022, with the critic as in HARL.
+HAPPO = UpdateRule(
+    name="happo",
+    order="random",
+    others="preceding",
+    others_inside=False,
+    clip_others=False,
+    adaptive_clip=False,
+    correct_advantage=False,
+    critics_last=True,
+)
+
 # Source: Wang et al., "Order Matters: Agent-by-agent Policy Optimization", ICLR 2023.
 A2PO = UpdateRule(
     name="a2po",
@@ -67,7 +91,10 @@ A2PO = UpdateRule(
     correct_advantage=True,
 )
 
-RULES: dict[str, UpdateRule] = {value.name: value for value in (MAPPO, A2PO)}
+# Source: Wang et al., ICLR 2023, the naive baseline of agent-by-agent updates (rollout and policy iteration for a single agent).
+RPISA = replace(MAPPO, name="rpisa", order="cyclic", one_per_rollout=True)
+
+RULES: dict[str, UpdateRule] = {value.name: value for value in (MAPPO, IPPO, COPPO, HAPPO, A2PO, RPISA)}
 
 
 def rule(name: str) -> UpdateRule:

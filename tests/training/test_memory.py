@@ -146,14 +146,14 @@ def test_the_first_ratios_are_one(task: str, num_minibatches: int, algorithm: st
     for _ in range(2):
         trainer.round()
     first: dict[int, Tensor] = {}
-    genuine = learner_module._Metrics.add_policy
+    genuine = learner_module.RoundMetrics.add_policy
 
     def add_policy(self: Any, agents: slice, surrogate: Tensor, ratio: Tensor, *rest: Any) -> None:
         for row, agent in enumerate(range(agents.start, agents.stop)):
             first.setdefault(agent, ratio[row].clone())
         genuine(self, agents, surrogate, ratio, *rest)
 
-    monkeypatch.setattr(learner_module._Metrics, "add_policy", add_policy)
+    monkeypatch.setattr(learner_module.RoundMetrics, "add_policy", add_policy)
     trainer.round()
     assert sorted(first) == list(range(trainer.team.spec.num_agents))
     for ratio in first.values():

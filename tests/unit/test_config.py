@@ -270,7 +270,7 @@ def test_toml_round_trip_of_what_is_run(tmp_path: Path) -> None:
 
 def test_every_field_has_a_description() -> None:
     sections = [field.annotation for field in TrainConfig.model_fields.values() if hasattr(field.annotation, "model_fields")]
-    assert len(sections) == 4
+    assert len(sections) == 5
     for section in sections:
         assert all(field.description for field in section.model_fields.values())
     assert resolve().task == configuration.DEFAULT_TASK

@@ -331,7 +331,7 @@ def test_preceding_ratios_weigh_in_the_surrogate(tmp_path: Path, monkeypatch: py
 def test_the_first_ratios_of_every_agent_are_one(task: str, algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else what training recomputes is not what was played: masks, normalisers, the order of samples."""
     first: dict[int, Tensor] = {}
-    genuine = learner_module._Metrics.add_policy
+    genuine = learner_module.RoundMetrics.add_policy
 
     def add_policy(self: Any, agents: slice, surrogate: Tensor, ratio: Tensor, *rest: Any) -> None:
         for row, agent in enumerate(range(agents.start, agents.stop)):
@@ -339,7 +339,7 @@ def test_the_first_ratios_of_every_agent_are_one(task: str, algorithm: str, tmp_
         genuine(self, agents, surrogate, ratio, *rest)
 
     def prepare_last(record: Recorder) -> None:
-        monkeypatch.setattr(learner_module._Metrics, "add_policy", add_policy)
+        monkeypatch.setattr(learner_module.RoundMetrics, "add_policy", add_policy)
 
     record = Recorder(config_for(task, algorithm), tmp_path / "run", prepare_last=prepare_last)
     assert sorted(first) == list(range(record.team.spec.num_agents))
@@ -466,7 +466,7 @@ def test_a_stacked_update_is_that_of_each_agent_alone(tmp_path: Path) -> None:
         advantages = learner._advantages(record.batch, None)
         for agents in slices:
             turn = learner._turn(agents, record.batch, advantages, torch.ones(record.batch.num_samples), 0.2)
-            learner._train(turn, 1.0, learner_module._Metrics(3))
+            learner._train(turn, 1.0, learner_module.RoundMetrics(3))
         results.append(team.state_dict())
     for name, value in results[0].items():
         torch.testing.assert_close(value, results[1][name], rtol=1e-3, atol=1e-5)
