@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from a2po.algorithms import advantages as estimators
 from a2po.algorithms import objectives, ordering
 from a2po.algorithms.batch import Batch, Rows, Selection, minibatches, passes, pick
-from a2po.algorithms.diagnostics import RoundMetrics
+from a2po.algorithms.diagnostics import RoundMetrics, UpdateReport
 from a2po.algorithms.update_rules import UpdateRule
 from a2po.config import UpdateConfig
 from a2po.errors import ConfigError
@@ -22,16 +22,6 @@ from a2po.streams import generator
 Distribution = MaskedCategorical | TanhMeanGaussian
 CPU_ROWS = 2048
 """On a CPU a minibatch goes through the networks in parts of this many samples, so that activations stay in the cache."""
-
-
-@dataclass
-class UpdateReport:
-    """What one round did. ``per_agent`` holds means over all minibatches, [N] each."""
-
-    order: list[int] = field(default_factory=list)
-    clips: list[float] = field(default_factory=list)
-    scores: list[list[float]] = field(default_factory=list)
-    per_agent: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
