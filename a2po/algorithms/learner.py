@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from a2po.algorithms import advantages as estimators
-from a2po.algorithms import ordering
+from a2po.algorithms import diagnostics, ordering
 from a2po.algorithms.batch import Batch
 from a2po.algorithms.diagnostics import RoundMetrics, UpdateReport
 from a2po.algorithms.turn import Turn, TurnTrainer, evaluate
@@ -87,8 +87,11 @@ class PolicyLearner:
         plain = self._estimate(batch, None, slice(None))
         now = _Round.begin(batch, plain.clone())
         self.team.value_norm.update(*self._valid_returns(batch, plain))
+        positions: dict[int, int] = {}
         for place in self._places(now, report):
             turn = self._turn(place, now)
+            for agent in place.agents:
+                positions.setdefault(agent, place.position)
             if len(report.clips) < place.num_positions:
                 report.clips.append(turn.clip if isinstance(turn.clip, float) else float(turn.clip.mean()))
             stream = self.minibatch_streams[place.agents[0]]
@@ -97,8 +100,21 @@ class PolicyLearner:
         if self.rule.critics_last:
             everyone = self._turn(_Place(tuple(range(self.num_agents)), 1, 1, self.settings.num_epochs), now)
             self.trainer.train(everyone, self.settings.num_epochs, self.critic_stream, learning_rate_scale, metrics, actors=False)
-        report.per_agent = {**metrics.means(), "entropy": now.entropies.tolist()}
+        report.positions = [positions.get(agent, 0) for agent in range(self.num_agents)]
+        self._diagnose(now, plain, metrics, report)
         return report
+
+    def _diagnose(self, now: _Round, plain: Tensor, metrics: RoundMetrics, report: UpdateReport) -> None:
+        """What the round did, from the policies as it left them. ``plain`` is the advantage of those that sampled."""
+        batch, mask = now.batch, now.batch.mask
+        values = batch.agent_major(batch.values)
+        measured = diagnostics.policy_change(now.log_ratios, mask)
+        measured["explained_variance"] = diagnostics.explained_variance(values, values + batch.agent_major(plain), batch.value_mask)
+        measured["entropy"] = now.entropies
+        report.per_agent = {**metrics.means(), **{name: figures.tolist() for name, figures in measured.items()}}
+        epsilon = diagnostics.largest_advantage(batch.agent_major(plain), mask)
+        alphas = report.per_agent["total_variation"]
+        report.bounds = diagnostics.estimated_bounds(alphas, epsilon, self.settings.discount, report.order, report.positions)
 
     def _places(self, now: _Round, report: UpdateReport) -> Iterator[_Place]:
         """Who is trained when. Each place is chosen after the one before was trained.

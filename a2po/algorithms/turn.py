@@ -116,7 +116,7 @@ class TurnTrainer:
         loss = -(surrogate * weight).sum()
         if self.settings.entropy_coefficient:
             loss = loss - self.settings.entropy_coefficient * (distribution.entropy() * weight).sum()
-        metrics.add_policy(turn.agents, surrogate.detach(), ratio.detach(), log_ratio.detach(), own, clip)
+        metrics.add_policy(turn.agents, surrogate.detach(), ratio.detach(), own, clip)
         return loss
 
     def _others(self, turn: Turn, log_ratios: Tensor, rows: Rows) -> Tensor | None:

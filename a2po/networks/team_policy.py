@@ -64,6 +64,7 @@ class TeamPolicy:
             self.device
         )
         self._action_low, self._action_high = (bounds.to(self.device) for bounds in action_bounds(spec))
+        self.shared = False
         self.actor = cache(self._actor)
         self.critic = cache(self._critic)
 
@@ -100,6 +101,16 @@ class TeamPolicy:
         which = slice(first, last)
         rows = which if self.spec.state_per_agent and self.num_critics > 1 else slice(None)
         return Critic(self.critic_shape, self.critics.leaves(which), scale=self._scale(self.state_norm, rows))
+
+    def make_actor(self, leaves, agents) -> Actor:
+        rows = list(agents)
+        sizes = [self.spec.obs_sizes[a] for a in rows]
+        widths = None if len(set(sizes)) == 1 and sizes[0] == self.spec.max_obs_size else torch.tensor(sizes).float()
+        return Actor(self.actor_shape, leaves, scale=self._scale(self.obs_norm, rows), action_dims=self.action_dims[rows], real_widths=widths)
+
+    def make_critic(self, leaves, critics) -> Critic:
+        rows = list(critics) if self.spec.state_per_agent and self.num_critics > 1 else slice(None)
+        return Critic(self.critic_shape, leaves, scale=self._scale(self.state_norm, rows))
 
     def _scale(self, norm: RunningNorm, which: slice) -> ObservationScale | None:
         if not self.network.normalise_observations:

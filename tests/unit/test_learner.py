@@ -20,7 +20,8 @@ from torch import Tensor
 from a2po.algorithms import learner as learner_module
 from a2po.algorithms import ordering
 from a2po.algorithms.batch import Batch, Selection, minibatches, passes
-from a2po.algorithms.learner import PolicyLearner, UpdateReport
+from a2po.algorithms.diagnostics import UpdateReport
+from a2po.algorithms.learner import PolicyLearner
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig, UpdateConfig, validate
 from a2po.envs.protocol import Observations, Step, TaskSpec, VectorEnv
