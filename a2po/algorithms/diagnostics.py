@@ -61,7 +61,7 @@ class RoundMetrics:
 
     @torch.no_grad()
     def add_policy(self, agents: tuple[int, ...], surrogate: Tensor, ratio: Tensor, weight: Tensor, clip: float | Tensor) -> None:
-        """The objective, and the share of ratios beyond the clip range, of a minibatch or a part of one; ``weight`` adds up to 1 over it."""
+        """The objective and the share of clipped ratios in a part of a minibatch; ``weight`` adds up to 1 over the minibatch."""
         clipped = ((ratio - 1.0).abs() > clip).float()
         self.add(agents, objective=(surrogate * weight).sum(1), clip_fraction=(clipped * weight).sum(1))
 

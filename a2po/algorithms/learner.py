@@ -176,9 +176,7 @@ class PolicyLearner:
         data = [x[..., agents] for x in (batch.rewards, batch.values, batch.next_values, batch.terminated, batch.truncated)]
         if ratios is None:
             return estimators.gae(*data, discount=discount, trace_decay=trace_decay)
-        return estimators.preopc(
-            *data, ratios.expand_as(data[0]), discount=discount, trace_decay=trace_decay, trace=self.settings.trace
-        )
+        return estimators.preopc(*data, ratios.expand_as(data[0]), discount=discount, trace_decay=trace_decay, trace=self.settings.trace)
 
     def _correct(self, now: _Round, agents: slice | Sequence[int]) -> None:
         """Estimate the advantages of some agents anew, for what changed since the rollout."""

@@ -73,9 +73,7 @@ class TurnTrainer:
             self._epoch(turn, stream, rate_scale, metrics, actors=actors, critics=critics)
         turn.group.put_back()
 
-    def _epoch(
-        self, turn: Turn, stream: torch.Generator, rate_scale: float, metrics: RoundMetrics, *, actors: bool, critics: bool
-    ) -> None:
+    def _epoch(self, turn: Turn, stream: torch.Generator, rate_scale: float, metrics: RoundMetrics, *, actors: bool, critics: bool) -> None:
         group, batch, settings = turn.group, turn.batch, self.settings
         leaves = [*(group.actor_leaves if actors else ()), *(group.critic_leaves if critics else ())]
         split = len(group.actor_leaves) if actors else 0
@@ -172,5 +170,3 @@ def distribution_of(actor: Actor, batch: Batch, part: Selection) -> MaskedCatego
 def max_chunks(batch: Batch) -> int:
     """How many chunks go through the networks at once."""
     return max(CPU_ROWS // batch.chunk_length, 1) if batch.obs.device.type == "cpu" else batch.num_chunks
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -102,17 +102,22 @@ class TeamPolicy:
         rows = which if self.spec.state_per_agent and self.num_critics > 1 else slice(None)
         return Critic(self.critic_shape, self.critics.leaves(which), scale=self._scale(self.state_norm, rows))
 
-    def make_actor(self, leaves, agents) -> Actor:
+    def make_actor(self, leaves: Mapping[str, torch.nn.Parameter], agents: Sequence[int]) -> Actor:
+        """The stacked actor of these agents, rows in this order, with ``leaves`` as its parameters."""
         rows = list(agents)
-        sizes = [self.spec.obs_sizes[a] for a in rows]
-        widths = None if len(set(sizes)) == 1 and sizes[0] == self.spec.max_obs_size else torch.tensor(sizes).float()
-        return Actor(self.actor_shape, leaves, scale=self._scale(self.obs_norm, rows), action_dims=self.action_dims[rows], real_widths=widths)
+        sizes = [self.spec.obs_sizes[agent] for agent in rows]
+        real = len(set(sizes)) == 1 and sizes[0] == self.spec.max_obs_size
+        widths = None if real else torch.tensor(sizes, device=self.device).float()
+        return Actor(
+            self.actor_shape, leaves, scale=self._scale(self.obs_norm, rows), action_dims=self.action_dims[rows], real_widths=widths
+        )
 
-    def make_critic(self, leaves, critics) -> Critic:
+    def make_critic(self, leaves: Mapping[str, torch.nn.Parameter], critics: Sequence[int]) -> Critic:
+        """The stacked critic of these, with ``leaves`` as its parameters."""
         rows = list(critics) if self.spec.state_per_agent and self.num_critics > 1 else slice(None)
         return Critic(self.critic_shape, leaves, scale=self._scale(self.state_norm, rows))
 
-    def _scale(self, norm: RunningNorm, which: slice) -> ObservationScale | None:
+    def _scale(self, norm: RunningNorm, which: slice | list[int]) -> ObservationScale | None:
         if not self.network.normalise_observations:
             return None
         rows = (norm.mean, norm.inverse_std) if norm.mean.dim() == 1 else (norm.mean[which], norm.inverse_std[which])
