@@ -32,6 +32,7 @@ class UpdateReport:
     clips: list[float] = field(default_factory=list)
     scores: list[list[float]] = field(default_factory=list)
     per_agent: dict[str, list[float]] = field(default_factory=dict)
+    team: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
