@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,8 @@ def load_preset(preset: str, task: str, algorithm: str) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for section in _sections(preset, ()):
-        tasks, algorithms = (section.pop(key, ["*"]) for key in ("tasks", "algorithms"))
-        if any(fnmatchcase(task, pattern) for pattern in tasks) and any(fnmatchcase(algorithm, pattern) for pattern in algorithms):
-            values = merge(values, section)
+        if _matches(task, section.get("tasks")) and _matches(algorithm, section.get("algorithms")):
+            values = merge(values, _without(section, "tasks", "algorithms"))
     return values
 
 
@@ -59,15 +59,14 @@ def _sections(preset: str, builders: Sequence[str]) -> Iterator[dict[str, Any]]:
         raise ConfigError(f"presets build on each other in a circle: {' -> '.join([*builders, preset])}")
     for position, part in enumerate(_parts(preset)):
         data = _read(part, preset)
-        data.pop("description", None)
-        base, overrides = data.pop("base", None), data.pop("override", [])
+        base, overrides = data.get("base"), data.get("override", [])
         if not isinstance(base, str | None):
             raise ConfigError(f"preset '{part}': base must be the name of a preset, got {base!r}")
         if not isinstance(overrides, list):
             raise ConfigError(f"preset '{part}': override must be an array of tables: write [[override]]")
         if base and position == 0:
             yield from _sections(base, [*builders, preset])
-        for section in [data, *overrides]:
+        for section in [_without(data, "description", "base", "override"), *overrides]:
             _check_patterns(part, section)
             yield section
 
@@ -84,7 +83,20 @@ def _read(part: str, preset: str) -> dict[str, Any]:
     if part not in names:
         where = "" if part == preset else f" in '{preset}'"
         raise ConfigError(f"unknown preset '{part}'{where}{did_you_mean(part, names)} (there are: {', '.join(names)})")
-    return tomllib.loads(resources.files(__name__).joinpath(f"{part}{SUFFIX}").read_text(encoding="utf-8"))
+    return _packaged(part)
+
+
+@cache
+def _packaged(name: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files(__name__).joinpath(f"{name}{SUFFIX}").read_text(encoding="utf-8"))
+
+
+def _matches(name: str, patterns: list[str] | None) -> bool:
+    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _without(table: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
 
 
 def _check_patterns(preset: str, section: dict[str, Any]) -> None:

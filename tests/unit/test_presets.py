@@ -62,7 +62,7 @@ def test_an_ablation_differs_from_a2po_in_one_field(name: str, change: tuple[str
 
 
 def test_every_preset_is_tested() -> None:
-    assert {name for name in preset_names() if not name.startswith("qmix")} == {"fast", "paper", *ABLATIONS}
+    assert {name for name in preset_names() if not name.startswith("qmix")} == {"fast", "paper", "public-code", *ABLATIONS}
 
 
 @pytest.mark.parametrize(("name", "change"), ABLATIONS.items(), ids=list(ABLATIONS))
