@@ -160,6 +160,21 @@ class TrainConfig(_Section):
     qmix: QmixConfig = QmixConfig()
     run: RunConfig = RunConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _independent_critics(cls, values: Any) -> Any:
+        """Independent PPO is the rule of MAPPO with critics that see what their agent sees."""
+        if not isinstance(values, Mapping) or values.get("algorithm") != "ippo":
+            return values
+        network = values.get("network", {})
+        if isinstance(network, NetworkConfig):
+            network = network.model_dump(include=network.model_fields_set)
+        if not isinstance(network, Mapping):
+            return values  # which is told as any other wrong value
+        if network.get("critic_input") == "state":
+            raise ValueError("network.critic_input = 'state' is not independent PPO: for critics that see the state use algorithm 'mappo'")
+        return {**values, "network": {"critic_input": "observation", **network}}
+
     @model_validator(mode="after")
     def _enough_samples(self) -> TrainConfig:
         length, chunk = self.update.rollout_length, self.update.chunk_length

@@ -72,9 +72,11 @@ def initialise(
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``inputs @ weight + bias`` for [M, I] with [I, J] or, stacked, [N, M, I] with [N, I, J]."""
+    """``inputs @ weight + bias`` for [M, I] with [I, J] or, stacked, [N, M, I] with [N, I, J] or, where all share it, with [1, I, J]."""
     if inputs.dim() == 2:
         return torch.addmm(bias, inputs, weight)
+    if weight.shape[0] < inputs.shape[0]:  # one product over all rows, whose gradient is summed as it is made
+        return torch.addmm(bias[0], inputs.flatten(0, 1), weight[0]).unflatten(0, inputs.shape[:2])
     return torch.baddbmm(bias.unsqueeze(1), inputs, weight)
 
 
@@ -87,10 +89,14 @@ def normalise_features(inputs: Tensor, real_widths: Tensor | None = None) -> Ten
     """
     if real_widths is None:
         return functional.layer_norm(inputs, inputs.shape[-1:])
-    widths = real_widths[:, None, None]
-    real = torch.arange(inputs.shape[-1], device=inputs.device) < widths
+    widths, real = real_widths[:, None, None], _real_features(inputs, real_widths)
     centred = torch.where(real, inputs - inputs.sum(-1, keepdim=True) / widths, 0.0)
     return centred * torch.rsqrt(centred.square().sum(-1, keepdim=True) / widths + 1e-5)
+
+
+def _real_features(inputs: Tensor, real_widths: Tensor) -> Tensor:
+    """[N, 1, I] bool, False in the padding."""
+    return torch.arange(inputs.shape[-1], device=inputs.device) < real_widths[:, None, None]
 
 
 def normalised_linear(
@@ -100,8 +106,13 @@ def normalised_linear(
 
     (s·x̂ + c) W + b = x̂ (s·W) + (c W + b): scaling the weights costs less than scaling every sample.
     """
+    normalised = normalise_features(inputs, real_widths)
+    if real_widths is not None and weight.shape[0] < inputs.shape[0]:
+        # The shift of a feature that only some have belongs to these alone: c differs along the stack, which shares W.
+        shift = torch.where(_real_features(inputs, real_widths), shift.unsqueeze(-2), 0.0)
+        return linear(torch.addcmul(shift, normalised, scale.unsqueeze(-2)), weight, bias)
     bias = linear(shift.unsqueeze(-2), weight, bias).squeeze(-2)
-    return linear(normalise_features(inputs, real_widths), scale.unsqueeze(-1) * weight, bias)
+    return linear(normalised, scale.unsqueeze(-1) * weight, bias)
 
 
 def forward(inputs: Tensor, parameters: Parameters, shape: MlpShape, real_widths: Tensor | None = None) -> Tensor:

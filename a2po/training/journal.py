@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from a2po.algorithms.learner import UpdateReport
+from a2po.algorithms.diagnostics import UpdateReport
 from a2po.config import TrainConfig
 from a2po.envs.protocol import EpisodeRecord, TaskSpec
 from a2po.errors import WorkFailed

@@ -36,12 +36,13 @@ def prepare(team: TeamPolicy, buffer: RolloutBuffer) -> Batch:
         values = team.denormalise_values(values.flatten(1)).view_as(values)
         return values.movedim(0, -1).expand(-1, -1, agents)  # [C, T, B] -> [T, B, N]
 
+    obs = _agent_major(buffer.obs[:length])
     return Batch(
-        obs=_agent_major(buffer.obs[:length]),
+        obs=obs,
         action_mask=None if buffer.action_mask is None else _agent_major(buffer.action_mask[:length]),
         samples=_agent_major(buffer.samples),
         mask=_agent_major(buffer.alive[:length] & valid.unsqueeze(-1)).float(),
-        state=_agent_major(buffer.state[:length]) if team.spec.state_per_agent else buffer.state[:length].flatten(0, 1),
+        state=obs if team.critics_observe else _states(team, buffer),
         old_values=normalised.flatten(1),
         value_mask=valid.flatten().float(),
         rewards=rewards,
@@ -53,6 +54,12 @@ def prepare(team: TeamPolicy, buffer: RolloutBuffer) -> Batch:
         critic_memory=_chunk_major(buffer.critic_memory),
         keep=_keep(buffer).flatten(),
     )
+
+
+def _states(team: TeamPolicy, buffer: RolloutBuffer) -> Tensor:
+    """[M, S] or [N, M, S]."""
+    states = buffer.state[: buffer.length]
+    return _agent_major(states) if team.spec.state_per_agent else states.flatten(0, 1)
 
 
 def _values(team: TeamPolicy, buffer: RolloutBuffer) -> tuple[Tensor, Tensor]:

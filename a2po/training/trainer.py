@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from a2po.algorithms.learner import PolicyLearner, UpdateReport
+from a2po.algorithms.diagnostics import UpdateReport
+from a2po.algorithms.learner import PolicyLearner
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig
 from a2po.envs.play import calling
