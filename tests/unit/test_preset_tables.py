@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from a2po.algorithms.update_rules import RULES
+from a2po.algorithms.update_rules import RULES, check_settings
 from a2po.config import TrainConfig, resolve
 from a2po.presets import preset_names
 
@@ -79,6 +79,17 @@ TASKS = (
 )
 
 
+# How many agents a task has; the others' least number of agents is 2.
+AGENTS = {"football/5_vs_5": 4, "football/11_vs_11": 10, "pettingzoo/pettingzoo.sisl.multiwalker": 3, "mamujoco/Hopper-3x1": 3}
+AGENTS |= {"mamujoco/Ant-8x1": 8, "mamujoco/Humanoid-17x1": 17, "mamujoco/HumanoidStandup-17x1": 17, "football/academy_corner": 10}
+AGENTS |= {"smac/MMM": 10, "smac/3s_vs_5z": 3, "smac/3s5z": 8, "smac/8m_vs_9m": 8, "smac/27m_vs_30m": 27}
+
+
+def num_agents(task: str) -> int:
+    task = task.replace("sc2/", "smac/")
+    return next((agents for name, agents in AGENTS.items() if task == name or task.startswith(f"{name}_")), 2)
+
+
 @cache
 def resolved(preset: str, task: str, algorithm: str = "a2po") -> TrainConfig:
     return resolve(preset=preset, values={"task": task, "algorithm": algorithm})
@@ -98,13 +109,16 @@ def test_every_preset_is_possible_everywhere(preset: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("preset", ["fast", "paper", "public-code"])
-def test_only_rules_with_an_order_are_given_one(preset: str, algorithm: str) -> None:
-    """An order is refused by algorithms that update everyone at once, and blocks and stages would say nothing there."""
-    if algorithm in ("a2po", "happo"):
-        return
-    updates = [resolved(preset, task, algorithm).update for task in TASKS]
-    assert all((update.order, update.num_blocks, update.two_stage) == (None, None, False) for update in updates)
+@pytest.mark.parametrize("preset", ["fast", "paper", "public-code", "shared", "two-stage"])
+def test_no_algorithm_is_given_what_it_refuses(preset: str, algorithm: str) -> None:
+    for task in TASKS:
+        config = resolved(preset, task, algorithm)
+        if algorithm in RULES:
+            check_settings(RULES[algorithm], config.update, num_agents(task))
+        else:
+            assert config.update.time_limits != "zeroed"  # steps without an error are the policy gradients'
+        if preset != "two-stage" and algorithm not in ("a2po", "happo"):
+            assert (config.update.num_blocks, config.update.two_stage) == (None, False)
 
 
 @pytest.mark.parametrize(("task", "row"), TABLE.items(), ids=list(TABLE))
@@ -234,6 +248,7 @@ def test_the_public_code_has_the_papers_numbers() -> None:
     for task in TASKS:
         for algorithm in ALGORITHMS:
             paper, code = (resolved(preset, task, algorithm).model_dump() for preset in ("paper", "public-code"))
+            assert code["network"] == paper["network"]
             different = {key for key, value in code["update"].items() if value != paper["update"][key]}
             assert different <= (how if algorithm == "a2po" else {"advantage_normalisation", "time_limits"})
             assert {**code, "update": paper["update"], "preset": "paper"} == paper
