@@ -57,7 +57,8 @@ class OffPolicy:
         self.draws = generator(config.seed, "replay")
 
     def _what(self) -> str:
-        return f"the replay of {self.settings.replay_episodes:,} episodes of up to {self.team.spec.max_episode_steps:,} steps"
+        steps = self.team.spec.max_episode_steps
+        return f"the replay of {self.settings.replay_episodes:,} episodes of up to {steps:,} step{'s' * (steps != 1)}"
 
     def notice(self) -> str:
         """How much memory the replay takes."""
