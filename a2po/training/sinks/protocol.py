@@ -41,11 +41,12 @@ def scalars(row: dict[str, Any]) -> dict[str, float]:
         if key.endswith("_mean"):
             name = key.removesuffix("_mean")
             found["return/train" if name == "return" else f"episode/{name}"] = value
-    clips = row["clips"] if len(row["clips"]) > 1 else row["clips"] * len(row["agents"])  # one range for all, or one per position
-    for agent, (name, values) in enumerate(row["agents"].items()):
-        position = row["order"].index(agent)
-        own = {**values, "clip": clips[position], "position": position + 1}
-        found |= {f"agent/{name}/{metric}": value for metric, value in own.items()}
+    found |= {f"bounds_estimated/{name}": bound for name, bound in row.get("bounds_estimated", {}).items()}
+    for (name, values), position in zip(row["agents"].items(), row["positions"], strict=True):
+        if position:  # else the round left this agent alone
+            clip = row["clips"][min(position, len(row["clips"])) - 1]  # one range for all, or one per position
+            own = {**values, "clip": clip, "position": position}
+            found |= {f"agent/{name}/{metric}": value for metric, value in own.items()}
     return {name: float(value) for name, value in found.items()}
 
 
