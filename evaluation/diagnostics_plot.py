@@ -58,14 +58,14 @@ class Rounds:
         names = ("kl", "clip_fraction", "entropy", "total_variation", "explained_variance")
         figures = {name: np.array([[row["agents"][agent].get(name, np.nan) for agent in agents] for row in told], float) for name in names}
         scores = [row["scores"][0] for row in told if row.get("scores")]
-        bounds = [row.get("bounds_estimated") for row in told]
+        bounds = [row["bounds_estimated"] for row in told if row.get("bounds_estimated")]
         return cls(
             agents,
             np.array([row["step"] for row in told], float),
             np.array([row["positions"] for row in told], int),
             figures,
             np.array(scores, float) if len(scores) == len(told) else None,
-            {} if None in bounds else {name: np.array([bound[name] for bound in bounds], float) for name, *_ in BOUNDS if bounds},
+            {name: np.array([bound[name] for bound in bounds], float) for name, *_ in BOUNDS if len(bounds) == len(told)},
         )
 
 
