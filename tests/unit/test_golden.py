@@ -82,7 +82,10 @@ def test_the_parts_of_a_surrogate() -> None:
 def test_one_agent_under_every_rule(rule: UpdateRule, field: str) -> None:
     case = CASES["n1_reduction"]
     clip = ordering.adaptive_clip(case["eps"], 1, 1, 0.5)
-    close(objectives.surrogate_loss(rule, tensor(case["ratios"]).unsqueeze(1), 0, [], tensor(case["advantages"]), None, clip=clip), case[field])
+    close(
+        objectives.surrogate_loss(rule, tensor(case["ratios"]).unsqueeze(1), 0, [], tensor(case["advantages"]), None, clip=clip),
+        case[field],
+    )
 
 
 def test_win_rates_are_summarised_as_published() -> None:
