@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from a2po.algorithms.update_rules import rule
+from a2po.algorithms.catalogue import check_algorithm
 from a2po.config import DEFAULT_PRESET, TrainConfig
 from a2po.errors import ConfigError, UserError
 from a2po.sweeps.plan import SweepPlan, cells, repeated, run_config
@@ -63,7 +63,7 @@ def _problems_of_form(plan: SweepPlan) -> Iterator[str]:
 def _unknown_algorithms(plan: SweepPlan) -> Iterator[str]:
     for algorithm in plan.algorithms:
         try:
-            rule(algorithm)
+            check_algorithm(algorithm)
         except ConfigError as error:
             yield str(error)
 

@@ -72,6 +72,7 @@ class Journal:
         row |= {"order": report.order, "clips": report.clips, "scores": report.scores}
         figures = report.per_agent.items()
         row["agents"] = {agent: {name: values[i] for name, values in figures} for i, agent in enumerate(self.spec.agents)}
+        row |= {"team": report.team} if report.team else {}
         self._write(row)
 
     def evaluation(self, step: int, time_s: float, returns: list[float]) -> float:

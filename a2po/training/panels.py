@@ -101,7 +101,8 @@ def agents(status: Status, width: int, height: int) -> Iterable[Text]:
     yield heading(width, "update order" if len(clips) > 1 else "update, all agents at once")
     name_width = width - 5 - COLUMNS_WIDTH
     yield line(width, (f"{'':4}{'agent':{name_width}}" + "".join(f"{title:>{own}}" for title, _, _, own in COLUMNS), "dim"))
-    rows = [(values[agent][0], {**values[agent][1], "clip": clips[min(k, len(clips) - 1)]}) for k, agent in enumerate(order)]
+    ranges = [{"clip": clips[min(k, len(clips) - 1)]} if clips else {} for k in range(len(order))]
+    rows = [(values[agent][0], {**values[agent][1], **own}) for agent, own in zip(order, ranges, strict=True)]
     shown = rows if len(rows) <= height else rows[: height - 1]
     for position, (name, own) in enumerate(shown, start=1):
         yield line(width, (f"{position:3} ", "dim"), f"{shorten(name, name_width)}{cells(own)}")

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from a2po.algorithms.catalogue import ALGORITHMS
 from a2po.algorithms.update_rules import RULES, check_settings
 from a2po.config import TrainConfig, resolve
 from a2po.presets import preset_names
 
 BASELINES = ("mappo", "coppo", "happo")
-ALGORITHMS = (*RULES, "qmix", "vdn")
 
 
 class Row(NamedTuple):

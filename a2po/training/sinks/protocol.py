@@ -42,9 +42,10 @@ def scalars(row: dict[str, Any]) -> dict[str, float]:
             name = key.removesuffix("_mean")
             found["return/train" if name == "return" else f"episode/{name}"] = value
     clips = row["clips"] if len(row["clips"]) > 1 else row["clips"] * len(row["agents"])  # one range for all, or one per position
+    found |= {f"team/{metric}": value for metric, value in row.get("team", {}).items()}
     for agent, (name, values) in enumerate(row["agents"].items()):
         position = row["order"].index(agent)
-        own = {**values, "clip": clips[position], "position": position + 1}
+        own = {**values, **({"clip": clips[position], "position": position + 1} if clips else {})}
         found |= {f"agent/{name}/{metric}": value for metric, value in own.items()}
     return {name: float(value) for name, value in found.items()}
 
