@@ -6,11 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-<<<<<<< HEAD
 from a2po.algorithms.catalogue import check_algorithm, check_trainable
-=======
-from a2po.algorithms.catalogue import check_algorithm
->>>>>>> presets
 from a2po.config import DEFAULT_PRESET, TrainConfig
 from a2po.errors import ConfigError, UserError
 from a2po.sweeps.plan import SweepPlan, cells, repeated, run_config
