@@ -43,7 +43,10 @@ def random_policy(run: Path, task: str = UNEVEN, **network) -> TrainedPolicy:
     stream = torch.Generator().manual_seed(7)
     team.actors.values.copy_(torch.randn(team.actors.values.shape, generator=stream) * 0.3)
     mask_padding(team)
-    team.obs_norm.update(torch.randn(64, *team.obs_norm.shape, generator=stream) * 3.0 + 1.0)
+    seen = torch.randn(64, *team.obs_norm.shape, generator=stream) * 3.0 + 1.0
+    if seen.dim() == 3:  # observations are zero where an agent has none
+        seen *= torch.arange(team.spec.max_obs_size) < torch.tensor(team.spec.obs_sizes)[:, None]
+    team.obs_norm.update(seen)
     return TrainedPolicy(run, config, team, 4096, "step_000000004096", {"a2po": "0.1.0", "commit": "c0ffee"})
 
 

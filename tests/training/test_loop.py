@@ -133,6 +133,21 @@ def test_ten_updates_and_ten_more_are_twenty(task: str, algorithm: str, tmp_path
     assert kinds.count("update") == 20 and kinds.count("evaluation") == 4
 
 
+SHARED = ["network.share_parameters=true", "network.recurrent_layers=1", "network.layer_norm=true", "update.chunk_length=8"]
+
+
+@pytest.mark.parametrize(("algorithm", "settings"), [("mappo", SHARED), ("ippo", []), ("ippo", SHARED)])
+@pytest.mark.parametrize("task", TASKS)
+def test_networks_that_share_or_observe_go_on_bit_for_bit(task: str, algorithm: str, settings: list[str], tmp_path: Path) -> None:
+    def config(updates: int) -> TrainConfig:
+        return override(small(task, algorithm, updates=updates), settings=settings)
+
+    play(config(10), tmp_path, "whole")
+    play(config(5), tmp_path, "halves")
+    play(config(10), tmp_path, "halves", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "halves")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_saves_and_leaves(number: signal.Signals, tmp_path: Path) -> None:
     """After the running update; the run goes on from there as if nothing had been."""

@@ -69,12 +69,15 @@ def test_milestones_and_warm_starts_count() -> None:
     assert (nothing.updates, nothing.evaluations, nothing.checkpoints, nothing.end) == (0, 0, 0, 10**6)
 
 
-@pytest.mark.parametrize("task", ["matrix/uneven", "mamujoco/HalfCheetah-2x3", "recurrent"])
+@pytest.mark.parametrize("task", ["matrix/uneven", "mamujoco/HalfCheetah-2x3", "recurrent", "shared", "observing"])
 def test_a_plan_writes_nothing_and_its_sizes_are_real(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = [] if not task.startswith("mamujoco") else ["env.options.max_episode_steps=20", "env.num_threads=1"]
     if task == "recurrent":
         task, settings = "matrix/uneven", ["network.recurrent_layers=1", "network.recurrent_size=8", "update.chunk_length=4"]
+    if task in ("shared", "observing"):
+        settings = ["algorithm=mappo", f"network.{'share_parameters=true' if task == 'shared' else 'critic_input=observation'}"]
+        task = "matrix/uneven"
     config = override(small(), settings=settings, values={"task": task})
     threads = torch.get_num_threads()
     planned = plan(config, name="run", probe_s=0.2)
@@ -88,6 +91,7 @@ def test_a_plan_writes_nothing_and_its_sizes_are_real(task: str, tmp_path: Path,
     assert planned.disk.total > 0.9 * (sum(folders) + (run / "metrics.jsonl").stat().st_size)
     team = open_policy(run).team
     assert (planned.actor_parameters, planned.critic_parameters) == (team.actors.values[0].numel(), team.critics.values[0].numel())
+    assert (planned.num_actors, planned.num_critics) == (team.actors.num_networks, team.critics.num_networks)
     time, memory = planned.time, planned.memory
     assert 0 < time.shortest_s <= time.expected_s <= time.longest_s and time.cpu_s > 0 and time.rounds > 1
     assert memory.peak >= memory.now > 10**7 and memory.buffer > 0 and memory.estimate > memory.now

@@ -45,7 +45,11 @@ def play(config: TrainConfig, runs: Path, name: str, **arguments: Any) -> TrainR
 
 
 RECURRENT = ("network.recurrent_layers=2", "network.recurrent_size=6", "network.head_sizes=[5]", "update.chunk_length=8")
-SOURCES = [(CHEETAH,), (HUMANOID,), (UNEVEN, "network.layer_norm=true"), (HUMANOID, *RECURRENT), (UNEVEN, *RECURRENT)]
+SHARED = ("algorithm=mappo", "network.share_parameters=true")
+SOURCES = [
+    *((CHEETAH,), (HUMANOID,), (UNEVEN, "network.layer_norm=true"), (HUMANOID, *RECURRENT), (UNEVEN, *RECURRENT)),
+    *((UNEVEN, *SHARED, "network.layer_norm=true"), (HUMANOID, *SHARED, *RECURRENT), (CHEETAH, "algorithm=ippo")),
+]
 
 
 @pytest.fixture(scope="module", params=SOURCES, ids=" ".join)
@@ -156,6 +160,22 @@ def test_statistics_that_saw_nothing_count_nothing(cheetah: tuple[Path, Path]) -
     run, bundle = cheetah
     team, _, _ = warm_team(altered(bundle, lambda name, value: _untouched(name, value)), open_policy(run).config)
     assert not bool(team.obs_norm.count.any()) and bool((team.obs_norm.inverse_std == 1).all())
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> tuple[Path, Path]:
+    """A team that shares weights and, because its agents see features of the same names, statistics."""
+    result = play(small(UNEVEN, *SHARED, "seed=3"), tmp_path_factory.mktemp("shared"), "old")
+    return result.run, a2po.export(result.run)
+
+
+def test_statistics_of_all_agents_go_on_as_in_the_run_itself(shared: tuple[Path, Path]) -> None:
+    run, bundle = shared
+    policy = open_policy(run)
+    team, _, _ = warm_team(bundle, policy.config)
+    assert team.obs_norm.shape == (2,) and team.obs_norm.count.tolist() == [2.0 * 2 * PER_UPDATE] == policy.team.obs_norm.count.tolist()
+    torch.testing.assert_close(team.obs_norm.mean, policy.team.obs_norm.mean, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(team.obs_norm.inverse_std, policy.team.obs_norm.inverse_std, atol=0, rtol=1e-4)
 
 
 def _untouched(name: str, value: torch.Tensor) -> torch.Tensor:
@@ -313,6 +333,31 @@ def test_damaged_sources_are_refused(cheetah: tuple[Path, Path], tmp_path: Path)
     ):
         with pytest.raises(BundleError, match="are not those of its network"):
             warm_team(altered(bundle, change), config)
+
+
+def test_shared_weights_that_differ_are_damaged(shared: tuple[Path, Path]) -> None:
+    run, bundle = shared
+    config = open_policy(run).config
+    for part in ("linear1_weight", "observation_mean"):
+        changes = iter((1.0, 1.001))
+
+        def change(name: str, value: torch.Tensor, part: str = part, changes: Any = changes) -> torch.Tensor:
+            return value * next(changes) if name == part else value
+
+        with pytest.raises(BundleError, match=rf"is damaged: all agents share their weights, but those of '\w+' differ \({part}\)"):
+            warm_team(altered(bundle, change), config)
+    with pytest.raises(BundleError, match=r"are not those of its network \(agent_id\)"):
+        warm_team(altered(bundle, lambda name, value: value.flip(0) if name == "agent_id" else value), config)
+    with pytest.raises(BundleError, match="share_parameters is true there and false here"):
+        warm_team(bundle, override(config, settings=["network.share_parameters=false"]))
+
+
+def test_critics_that_saw_something_else_start_anew(cheetah: tuple[Path, Path]) -> None:
+    run, _ = cheetah
+    config = override(open_policy(run).config, settings=["algorithm=mappo", "network.critic_input=observation", "seed=4"])
+    team, _, message = warm_team(run, config)
+    assert "network.critic_input was state, is observation" in message and "new critics" in message
+    assert torch.equal(team.critics.values, fresh_team(config).critics.values)
 
 
 def test_fine_tuning_starts_high(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a2po import config as configuration
-from a2po.config import TrainConfig, override, parse_setting, resolve, to_toml, validate
+from a2po.config import NetworkConfig, TrainConfig, override, parse_setting, resolve, to_toml, validate
 from a2po.errors import ConfigError
 from a2po.presets import preset_names
 
@@ -219,6 +219,20 @@ scalars = st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=Fal
 options = st.dictionaries(
     keys, st.recursive(scalars | st.lists(scalars, max_size=3), lambda inner: st.dictionaries(keys, inner, max_size=3))
 )
+
+
+def test_independent_ppo_means_critics_that_see_observations() -> None:
+    given_otherwise = validate({"algorithm": "ippo", "network": {"share_parameters": True}})
+    as_a_model = TrainConfig(algorithm="ippo", network=NetworkConfig(hidden_sizes=(8,)))
+    assert given_otherwise.network == NetworkConfig(share_parameters=True, critic_input="observation")
+    assert as_a_model.network == NetworkConfig(hidden_sizes=(8,), critic_input="observation")
+    assert resolve(values={"algorithm": "ippo"}).network.critic_input == "observation"
+    assert resolve(values={"algorithm": "mappo"}).network.critic_input == "state"
+    assert validate(as_a_model.model_dump()) == validate(tomllib.loads(to_toml(as_a_model))) == as_a_model
+    with pytest.raises(ConfigError, match="use algorithm 'mappo'"):
+        resolve(values={"algorithm": "ippo"}, settings=["network.critic_input=state"])
+    with pytest.raises(ConfigError, match="config: network: "):
+        validate({"algorithm": "ippo", "network": 3})
 
 
 @given(options, st.floats(1e-8, 1.0, exclude_max=True), st.text(max_size=10))

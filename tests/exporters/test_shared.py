@@ -1,0 +1,70 @@
+"""Teams that share their parameters: every agent's file has the agent's own id inside, and plays as the team does."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from a2po.evaluation.players import BundlePlayer
+from a2po.exporters import build as building
+from a2po.exporters import parity
+from a2po.exporters.onnx_model import fill
+from a2po.runtime import Team
+from a2po.training.greedy import TeamActor
+from a2po.training.runs import make_env
+
+MEMORY = {"hidden_sizes": (16,), "recurrent_layers": 1, "recurrent_size": 12, "layer_norm": True, "head_sizes": (8,)}
+CASES = [
+    ("matrix/uneven", {"layer_norm": True, "activation": "relu"}),
+    ("matrix/uneven", MEMORY),
+    ("mamujoco/HalfCheetah-2x3", {}),
+    ("mamujoco/Humanoid-9|8", {"layer_norm": True}),
+    ("mamujoco/Humanoid-9|8", MEMORY),
+]
+
+
+@pytest.mark.parametrize(("task", "network"), CASES)
+def test_the_exported_team_plays_like_the_trained_one(make_policy, build, task, network):
+    policy = make_policy(task, share_parameters=True, **network)
+    path = build(policy)
+    manifest, spec = json.loads((path / "manifest.json").read_text()), policy.team.spec
+    assert manifest["parity"]["passed"] and manifest["training"]["config"]["network"]["share_parameters"]
+    assert len({entry["file"] for entry in manifest["agents"].values()}) == spec.num_agents
+    for index, entry in enumerate(manifest["agents"].values()):
+        tensors, size = load_file(path / entry["weights"]), spec.obs_sizes[index]
+        assert tensors["agent_id"].tolist() == [float(agent == index) for agent in range(spec.num_agents)]
+        assert tensors["linear0_weight"].shape[0] == spec.num_agents + size and len(tensors["observation_mean"]) == size
+        shapes = {
+            port.name: [dim.dim_param or dim.dim_value for dim in port.type.tensor_type.shape.dim]
+            for port in onnx.load(path / entry["file"]).graph.input
+        }
+        assert shapes["obs"] == ["batch", size]  # nobody outside needs to know the id
+        assert shapes.keys() == set(["obs", *["action_mask"] * spec.discrete, *["state_in"] * policy.team.recurrent])
+    with closing(make_env(policy.config, 4, seed=3)) as env:
+        exported, trained = BundlePlayer(Team.load(path), env.device), TeamActor(policy.team, 4, env.device)
+        stream = torch.Generator().manual_seed(0)
+        observations, begun = env.reset(), None
+        for _ in range(20):
+            expected = trained(observations, begun)
+            torch.testing.assert_close(exported(observations, begun), expected, rtol=1e-4, atol=1e-5)
+            observations = env.step(expected).observations
+            begun = torch.rand(4, generator=stream) < 0.2
+
+
+def test_the_id_of_another_agent_is_refused(make_policy, build, monkeypatch):
+    def mistaken(template, graph, metadata):
+        model = onnx.load_from_string(fill(template, graph, metadata))
+        for number in model.graph.initializer:
+            if number.name == "agent_id":
+                number.CopyFrom(onnx.numpy_helper.from_array(np.float32([0.0, 1.0]), "agent_id"))
+        return model.SerializeToString()
+
+    monkeypatch.setattr(building, "fill", mistaken)
+    with pytest.raises(parity.ParityError, match=r"agent 'row': .* is not the trained one"):
+        build(make_policy(share_parameters=True))
