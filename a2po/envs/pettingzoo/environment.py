@@ -66,6 +66,7 @@ class PettingZooEnv(SimpleEnv):
         self._state = np.zeros((num_envs, state_size), np.float32)
         self._legal = np.zeros((num_envs, count, widest), bool)
         self._alive = np.zeros((num_envs, count), bool)
+        self.step_seconds = 1.0 / float(getattr(first, "metadata", {}).get("render_fps", 10))
         self._played: list[list[np.ndarray]] = [[] for _ in range(num_envs)]
         super().__init__(spec, num_envs, seed=seed, device=device)
 
@@ -90,7 +91,8 @@ class PettingZooEnv(SimpleEnv):
 
     def truncated(self) -> np.ndarray:
         """The game's own limit, and ours."""
-        return super().truncated() | np.array([game.truncated for game in self.games])
+        cut: np.ndarray = super().truncated() | np.array([game.truncated for game in self.games])
+        return cut
 
     def observe(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """What the games showed last."""
@@ -109,7 +111,10 @@ class PettingZooEnv(SimpleEnv):
 
     def state_dict(self) -> dict[str, Any]:
         """Seeds and actions of the running episodes, and what is seen now."""
-        empty = np.zeros((0, *self._action_shape), self._action_dtype)
+        spec = self.spec
+        empty = (
+            np.zeros((0, spec.num_agents), np.int64) if spec.discrete else np.zeros((0, spec.num_agents, spec.max_action_size), np.float32)
+        )
         played = [np.stack(actions) if actions else empty for actions in self._played]
         return {"tracker": self._tracker.state_dict(), "played": played, "obs": self._obs.copy(), "state": self._state.copy()}
 
@@ -149,14 +154,6 @@ class PettingZooEnv(SimpleEnv):
         game = self.games[copy]
         self._obs[copy], self._legal[copy], self._alive[copy] = game.obs, game.mask, game.alive
         self._state[copy] = game.state()
-
-    @property
-    def _action_shape(self) -> tuple[int, ...]:
-        return (self.spec.num_agents,) if self.spec.discrete else (self.spec.num_agents, self.spec.max_action_size)
-
-    @property
-    def _action_dtype(self) -> type:
-        return np.int64 if self.spec.discrete else np.float32
 
 
 def _spec(layout: Layout, state_size: int, steps: int, reward_per_agent: bool, exact: bool) -> TaskSpec:

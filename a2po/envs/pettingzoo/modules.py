@@ -41,8 +41,10 @@ def load(task: str) -> ModuleType:
     from a2po.envs.registry import reach_working_folder
 
     name = task.removeprefix(PREFIX)
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise TaskError(f"unknown task '{task}': after {PREFIX} comes a module's name, for example {PREFIX}mpe2.simple_spread")
     reach_working_folder(name.partition(".")[0])
-    found = newest(name) or newest(f"pettingzoo.{name}") if all(name.split(".")) else None
+    found = newest(name) or newest(f"pettingzoo.{name}")
     if found is None:
         raise _unknown(task, name)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -66,7 +68,7 @@ def _unknown(task: str, name: str) -> TaskError | DependencyError:
     siblings = [path.stem for folder in _folders(name.rpartition(".")[0]) for path in folder.glob("*_v*.py")]
     if top in PUBLISHED and _top(top) is None:
         return missing_extra(top, "pettingzoo", f"the task '{task}'")
-    if all(name.split(".")) and _top("pettingzoo") is None:
+    if _top("pettingzoo") is None:
         return missing_extra("pettingzoo", "pettingzoo", f"the task '{task}'")
     from a2po.envs.pettingzoo import task_names
 

@@ -108,7 +108,7 @@ def best_values(process: DecMdp, tolerance: float = 1e-12) -> np.ndarray:
     """[S] the optimal discounted values, by value iteration over joint actions."""
     values = np.zeros(len(process.rewards))
     while True:
-        better = (process.rewards + process.discount * process.transitions @ values).max(axis=(1, 2))
+        better: np.ndarray = (process.rewards + process.discount * process.transitions @ values).max(axis=(1, 2))
         if np.abs(better - values).max() < tolerance:
             return better
         values = better
