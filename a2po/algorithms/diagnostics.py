@@ -169,19 +169,20 @@ def estimated_bounds(
         alphas: [N] ``total_variation`` by agent id. Their sum may exceed 1: the formulas stay what they are.
         epsilon: ``largest_advantage``.
         discount: γ.
-        order: agent ids in the order of their updates. Agents that were updated all at once stand in the order of their ids, so that
-            A2PO's bound is the one it would have in this order. Agents that are missing did not move.
-        positions: [N] by agent id, where blocks were updated together: such a block counts as one agent that moved by their sum.
+        order: agent ids in the order of their updates. Agents that are missing did not move.
+        positions: [N] by agent id, as in ``UpdateReport``. A block, which was updated together, counts as one agent that moved by their
+            sum; but where everybody was updated at once, A2PO's bound is the one it would have in ``order``.
 
     Returns: the bounds by algorithm name, or None where γ is 1: the theory has none then.
     """
     if not 0.0 <= discount < 1.0:
         return None
-    blocks: dict[int, list[int]] = {}
+    in_blocks = positions is not None and len({positions[agent] for agent in order}) > 1
+    moved: dict[int, float] = {}
     for place, agent in enumerate(order):
-        blocks.setdefault(positions[agent] if positions else place, []).append(agent)
-    moved = [sum(alphas[agent] for agent in blocks[position]) for position in sorted(blocks)]
-    return monotonic_bounds(moved, epsilon, discount, range(len(moved)))
+        block = positions[agent] if positions is not None and in_blocks else place
+        moved[block] = moved.get(block, 0.0) + alphas[agent]
+    return monotonic_bounds([moved[block] for block in sorted(moved)], epsilon, discount, range(len(moved)))
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -72,11 +72,17 @@ def initialise(
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``inputs @ weight + bias`` for [M, I] with [I, J] or, stacked, [N, M, I] with [N, I, J] or, where all share it, with [1, I, J]."""
+    """``inputs @ weight + bias`` for [M, I] with [I, J] or, stacked, [N, M, I] with [N, I, J].
+
+    N inputs may share one weight [1, I, J], with a bias [1, J] or [N, J].
+    """
     if inputs.dim() == 2:
         return torch.addmm(bias, inputs, weight)
     if weight.shape[0] < inputs.shape[0]:  # one product over all rows, whose gradient is summed as it is made
-        return torch.addmm(bias[0], inputs.flatten(0, 1), weight[0]).unflatten(0, inputs.shape[:2])
+        rows, sizes = inputs.flatten(0, 1), (*inputs.shape[:2], weight.shape[2])
+        if bias.shape[0] == 1:
+            return torch.addmm(bias[0], rows, weight[0]).view(sizes)
+        return torch.mm(rows, weight[0]).view(sizes) + bias.unsqueeze(1)
     return torch.baddbmm(bias.unsqueeze(1), inputs, weight)
 
 
@@ -106,13 +112,11 @@ def normalised_linear(
 
     (s·x̂ + c) W + b = x̂ (s·W) + (c W + b): scaling the weights costs less than scaling every sample.
     """
-    normalised = normalise_features(inputs, real_widths)
-    if real_widths is not None and weight.shape[0] < inputs.shape[0]:
-        # The shift of a feature that only some have belongs to these alone: c differs along the stack, which shares W.
-        shift = torch.where(_real_features(inputs, real_widths), shift.unsqueeze(-2), 0.0)
-        return linear(torch.addcmul(shift, normalised, scale.unsqueeze(-2)), weight, bias)
-    bias = linear(shift.unsqueeze(-2), weight, bias).squeeze(-2)
-    return linear(normalised, scale.unsqueeze(-1) * weight, bias)
+    shift = shift.unsqueeze(-2)
+    if real_widths is not None:  # the shift of a feature that others have is not one's own
+        shift = torch.where(_real_features(inputs, real_widths), shift, 0.0)
+    bias = linear(shift, weight, bias).squeeze(-2)
+    return linear(normalise_features(inputs, real_widths), scale.unsqueeze(-1) * weight, bias)
 
 
 def forward(inputs: Tensor, parameters: Parameters, shape: MlpShape, real_widths: Tensor | None = None) -> Tensor:

@@ -151,8 +151,9 @@ class TeamPolicy:
         copies = {name: nn.Parameter(value[cuts[name]].detach().cpu().clone().contiguous()) for name, value in whole.items()}
         norm, scale = self.obs_norm, None
         if self.network.normalise_observations:
-            rows = (values if values.dim() == 1 else values[agent] for values in (norm.mean, norm.inverse_std))
-            scale = ObservationScale(*(row[:inputs].cpu().clone() for row in rows), clip=norm.clip)
+            own = (values if values.dim() == 1 else values[agent] for values in (norm.mean, norm.inverse_std))
+            mean, inverse_std = (values[:inputs].cpu().clone() for values in own)
+            scale = ObservationScale(mean, inverse_std, norm.clip)
         agent_id = self._agent_id([agent])[0].cpu() if self.shared else None
         return Actor(shape, copies, scale=scale, action_dims=torch.ones(outputs), agent_id=agent_id)
 

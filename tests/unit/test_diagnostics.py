@@ -129,16 +129,18 @@ def test_a_block_counts_as_one_agent_that_moved_by_the_sum() -> None:
     alphas, order = [0.01, 0.02, 0.03, 0.04], [2, 3, 0, 1]
     found = estimated_bounds(alphas, 1.5, 0.9, order, positions=[2, 2, 1, 1])
     assert found == pytest.approx(monotonic_bounds([0.07, 0.03], 1.5, 0.9, [0, 1]))
-    together, single = estimated_bounds(alphas, 1.5, 0.9, order, [1, 1, 1, 1]), estimated_bounds(alphas, 1.5, 0.9, order)
-    assert found is not None and together is not None and single is not None
-    assert together["a2po"] == pytest.approx(together["coppo"])
-    assert single["a2po"] < found["a2po"] < together["a2po"]
+    single, everybody = estimated_bounds(alphas, 1.5, 0.9, order), estimated_bounds(alphas, 1.5, 0.9, order, [1, 1, 1, 1])
+    assert found is not None and single is not None
+    assert single["a2po"] < found["a2po"] < single["coppo"]
     for name in ("mappo", "coppo", "happo"):
-        assert single[name] == pytest.approx(found[name]) and found[name] == pytest.approx(together[name])
+        assert single[name] == pytest.approx(found[name])
+    assert everybody == single == estimated_bounds(alphas, 1.5, 0.9, order, [3, 4, 1, 2])  # as if one after another
 
 
 def test_agents_that_a_round_left_alone_and_no_discount() -> None:
     assert estimated_bounds([0.0, 0.2, 0.0], 1.0, 0.9, [1]) == pytest.approx(monotonic_bounds([0.0, 0.2, 0.0], 1.0, 0.9, [0, 1, 2]))
+    one_per_rollout = estimated_bounds([0.0, 0.2, 0.0], 1.0, 0.9, [1], [0, 3, 0])
+    assert one_per_rollout == pytest.approx(monotonic_bounds([0.2], 1.0, 0.9, [0]))
     assert estimated_bounds([0.1, 0.2], 1.0, 1.0, [0, 1]) is None
 
 

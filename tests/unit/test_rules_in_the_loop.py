@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from a2po.errors import ConfigError
 from a2po.networks.group import Group
 from a2po.networks.stack import AdamSettings
 from a2po.networks.team_policy import TeamPolicy
-from a2po.training.prepare import prepare
+from a2po.training.prepare import _with_true_ends, prepare
 from a2po.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -63,8 +65,15 @@ def settings_for(**update: Any) -> UpdateConfig:
 
 def log_probs(team: TeamPolicy, batch: Batch, agent: int) -> Tensor:
     """[M] with gradient to the leaves of the agent's own group."""
-    own = batch.of((agent,))
-    return distribution_of(Group(team, (agent,)).actor, own, own.everything()).log_prob(own.samples)[0]
+    return asked(Group(team, (agent,)), batch)[0]
+
+
+def asked(group: Group, batch: Batch) -> Tensor:
+    """[n, M] log-probabilities in the order of the samples, whatever that of the chunks is."""
+    own = batch.of(group.agents)
+    part = own.everything()
+    rows = torch.arange(batch.num_samples)[part.samples]
+    return distribution_of(group.actor, own, part).log_prob(own.samples[:, rows])[:, rows.argsort()]
 
 
 def blocks_of(report: UpdateReport) -> list[list[int]]:
@@ -97,8 +106,7 @@ def slow_actors(team: TeamPolicy, batch: Batch, own_rule: UpdateRule, settings: 
                 group = Group(team, (agent,))
                 with torch.no_grad():
                     columns = [log_probs(team, batch, other) - old[other] for other in agents]
-                own = distribution_of(group.actor, batch.of((agent,)), batch.of((agent,)).everything())
-                columns[agent] = own.log_prob(batch.samples[agent][None])[0] - old[agent]
+                columns[agent] = asked(group, batch)[0] - old[agent]
                 alive = [torch.where(batch.mask[other] > 0, column, 0.0).exp() for other, column in enumerate(columns)]
                 inside = [other for other in block if other != agent]
                 others = {"none": [], "all": [other for other in agents if other != agent], "preceding": done + inside}[own_rule.others]
@@ -234,3 +242,146 @@ def test_what_has_no_meaning_is_refused(tmp_path: Path) -> None:
     for algorithm, update, message in wrong:
         with pytest.raises(ConfigError, match=message):
             PolicyLearner(team, rule(algorithm), settings_for(**update), seed=0)
+
+
+# --- shared parameters ---
+
+
+def pooled_loss(team: TeamPolicy, batch: Batch, own_rule: UpdateRule, turn: Any, settings: UpdateConfig) -> Tensor:
+    """The policy loss of a turn, a sample at a time: one mean over all samples of all its agents."""
+    everyone = Group(team, range(team.spec.num_agents))
+    now = asked(everyone, batch)
+    log_ratios = torch.where(batch.mask > 0, now - turn["old"], 0.0)
+    total, count = torch.zeros(()), 0
+    for agent in turn["agents"]:
+        others = torch.zeros_like(log_ratios[0])
+        for other in range(team.spec.num_agents):
+            if other != agent and own_rule.others != "none":
+                moved = log_ratios if other in turn["agents"] else turn["log_ratios"]
+                others = others + moved[other].detach()
+        gains = objectives.surrogate(own_rule, log_ratios[agent].exp(), others.exp(), turn["advantages"][agent], clip=turn["clip"])
+        for sample in batch.mask[agent].nonzero().flatten().tolist():
+            total, count = total - gains[sample], count + 1
+    return total / count
+
+
+def slow_shared(team: TeamPolicy, batch: Batch, own_rule: UpdateRule, settings: UpdateConfig, orders: list[list[list[int]]]) -> Tensor:
+    """[1, P] the one actor after the sweeps, each a list of blocks."""
+    agents, adam = range(team.spec.num_agents), AdamSettings(settings.adam_epsilon, settings.max_grad_norm)
+    data = (batch.rewards, batch.values, batch.next_values, batch.terminated, batch.truncated)
+    scan = {"discount": settings.discount, "trace_decay": settings.trace_decay}
+    estimate = estimators.gae(*data, **scan)
+
+    def log_probs_now() -> Tensor:
+        with torch.no_grad():
+            return asked(Group(team, agents), batch)
+
+    old, moved = log_probs_now(), False
+    for blocks in orders:
+        chosen: list[int] = []
+        for place, block in enumerate(blocks, start=1):
+            chosen = chosen + block
+            log_ratios = torch.where(batch.mask > 0, log_probs_now() - old, 0.0)
+            if own_rule.correct_advantage and moved:  # rescore once: only the chosen agents' columns are new
+                rho = log_ratios.sum(0).exp().view(batch.rewards.shape[:2]).unsqueeze(-1).expand_as(batch.rewards)
+                estimate[..., chosen] = estimators.preopc(*data, rho, **scan)[..., chosen]
+            clip = ordering.adaptive_clip(settings.clip, place, len(blocks), 0.5) if own_rule.adaptive_clip else settings.clip
+            turn = {"agents": chosen, "old": old, "log_ratios": log_ratios, "clip": clip}
+            turn["advantages"] = estimators.normalise(batch.agent_major(estimate), batch.mask)
+            for _ in range(1 if len(blocks) > 1 else settings.num_epochs):
+                loss = pooled_loss(team, batch, own_rule, turn, settings)
+                everyone = Group(team, agents)
+                everyone.step_actors(torch.autograd.grad(loss, everyone.actor_leaves), settings.actor_learning_rate, adam)
+            moved = True
+    return team.actors.values.clone()
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize(
+    ("algorithm", "num_blocks"), [("mappo", None), ("coppo", None), ("happo", 2), ("a2po", 2), ("a2po", 3), ("a2po", 1)]
+)
+def test_shared_parameters_are_the_slow_loop(algorithm: str, num_blocks: int | None, layers: int, tmp_path: Path) -> None:
+    """Cumulative blocks, ⌈epochs / blocks⌉ sweeps, every other agent's ratio, one mean over all samples."""
+    team, batch = one_rollout(tmp_path / "run", share_parameters=True, recurrent_layers=layers, recurrent_size=8)
+    order = None if rule(algorithm).simultaneous else "cyclic"
+    settings, fast = settings_for(num_blocks=num_blocks, num_epochs=4, order=order), copy_of(team)
+    learner = PolicyLearner(fast, rule(algorithm), settings, seed=0)
+    turns: list[tuple[int, ...]] = []
+    genuine = learner.trainer.train
+    learner.trainer.train = lambda turn, *rest, **which: turns.append(turn.agents) or genuine(turn, *rest, **which)  # type: ignore[method-assign,func-returns-value]
+    report = learner.update(batch)
+    sizes = ordering.block_sizes(6, num_blocks) if order else [6]
+    begins = [sum(sizes[:index]) for index in range(len(sizes))]
+    blocks = [list(range(begin, begin + size)) for begin, size in zip(begins, sizes, strict=True)]
+    sweeps = -(-4 // len(blocks)) if len(blocks) > 1 else 1
+    cumulative = [tuple(range(begin + size)) for begin, size in zip(begins, sizes, strict=True)]
+    assert turns[: sweeps * len(blocks)] == cumulative * sweeps and report.order == list(range(6))
+    expected = slow_shared(team, batch, rule(algorithm), settings, [blocks] * sweeps)
+    torch.testing.assert_close(fast.actors.values, expected, rtol=1e-3, atol=3e-5)
+
+
+@pytest.mark.parametrize("task", ["matrix/uneven", "mamujoco/Humanoid-9|8"])
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize("algorithm", ["mappo", "coppo", "happo", "a2po", "ippo", "rpisa"])
+def test_unequal_agents_share_parameters(algorithm: str, layers: int, task: str, tmp_path: Path) -> None:
+    critics = {"critic_input": "observation"} if algorithm == "ippo" else {}
+    team, batch = one_rollout(tmp_path / "run", task=task, share_parameters=True, recurrent_layers=layers, recurrent_size=8, **critics)
+    before = team.actors.values.clone()
+    blocks = {"num_blocks": 2} if algorithm in SEQUENTIAL else {}
+    report = PolicyLearner(team, rule(algorithm), settings_for(num_minibatches=2, **blocks), seed=0).update(batch)
+    assert (team.actors.values != before).any() and bool(torch.isfinite(team.actors.values).all())
+    assert all(len(values) == 2 for values in report.per_agent.values())
+
+
+@pytest.mark.parametrize("network", [{}, {"recurrent_layers": 1, "recurrent_size": 8, "layer_norm": True}], ids=["mlp", "gru"])
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+@pytest.mark.parametrize("algorithm", [name for name in RULES if name != "ippo"])
+def test_the_first_ratios_are_one_for_every_rule(algorithm: str, shared: bool, network: dict[str, Any], tmp_path: Path) -> None:
+    """Invariant (f): else what training recomputes is not what was played."""
+    team, batch = one_rollout(tmp_path / "run", share_parameters=shared, **network)
+    blocks = {"num_blocks": 2} if algorithm in SEQUENTIAL else {}
+    learner, first = PolicyLearner(team, rule(algorithm), settings_for(num_minibatches=2, **blocks), seed=0), []
+    genuine = objectives.surrogate
+
+    def surrogate(own_rule: UpdateRule, ratio: Tensor, *rest: Any, **ranges: Any) -> Tensor:
+        first.append(ratio.detach().clone())
+        return genuine(own_rule, ratio, *rest, **ranges)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objectives, "surrogate", surrogate)
+        learner.update(batch)
+    assert (first[0] - 1.0).abs().max() <= 1e-6 < (first[1] - 1.0).abs().max()
+
+
+def test_one_critic_of_a_shared_team_learns_the_mean(tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run", share_parameters=True, critics="one")
+    before = team.critics.values.clone()
+    PolicyLearner(team, rule("a2po"), settings_for(num_blocks=2), seed=0).update(batch)
+    assert batch.old_values.shape[0] == 1 and (team.critics.values != before).any()
+
+
+# --- time limits ---
+
+
+def test_cut_steps_bootstrap_or_end_or_are_left_out() -> None:
+    """The golden numbers of both conventions, through what ``prepare`` makes of a batch."""
+    case = json.loads((Path(__file__).parents[1] / "data" / "algorithm_cases.json").read_text(encoding="utf-8"))["truncation_conventions"]
+    column = lambda values: torch.tensor(values, dtype=torch.float64).view(-1, 1, 1)  # noqa: E731
+    values = column(case["values_with_bootstrap"])
+    cut = column([0, 0, 1, 0]) != 0
+    successors = torch.where(cut, case["final_obs_value"], values[1:])
+    fields = dict.fromkeys((field.name for field in dataclasses.fields(Batch)), torch.zeros(0))
+    batch = Batch(**{**fields, "rewards": column(case["rewards"]), "values": values[:-1], "next_values": successors,
+                     "terminated": torch.zeros_like(cut), "truncated": cut})  # fmt: skip
+    found = {}
+    ways = {
+        "bootstrap": batch,
+        "terminal": _with_true_ends(batch, without_error=False),
+        "zeroed": _with_true_ends(batch, without_error=True),
+    }
+    for name, own in ways.items():
+        data = (own.rewards, own.values, own.next_values, own.terminated, own.truncated)
+        found[name] = estimators.gae(*data, discount=case["gamma"], trace_decay=case["lam"]).flatten().tolist()
+    assert found["bootstrap"] == pytest.approx(case["recommended_bootstrap"], abs=1e-9)
+    assert found["zeroed"] == pytest.approx(case["official_zeroing"], abs=1e-9)
+    assert found["terminal"][2] == pytest.approx(1.0 - 3.0) and found["terminal"][3] == pytest.approx(case["official_zeroing"][3])
