@@ -1,4 +1,4 @@
-"""What the runs of a sweep came to: one row per cell, with the mean over seeds, and the differences between algorithms."""
+"""What the runs of a sweep came to: one row per cell, with the mean over seeds, and the differences between cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from a2po.evaluation.seed_statistics import (
 from a2po.evaluation.statistics import CONFIDENCE
 from a2po.provenance import provenance
 from a2po.sweeps.folder import SweepFolder
-from a2po.sweeps.plan import Cell, SweepPlan, cells
+from a2po.sweeps.plan import Cell, SweepPlan, cells, overrides_text
 
 Outcome = dict[str, Any]
 
@@ -43,7 +43,7 @@ def collect(folder: SweepFolder, plan: SweepPlan, reasons: Mapping[str, str]) ->
             "confidence": CONFIDENCE,
         },
         "cells": rows,
-        "differences": _differences(rows),
+        "differences": _differences(rows, plan),
         "provenance": provenance(),
     }
 
@@ -92,17 +92,31 @@ def _rates(found: Mapping[int, Outcome]) -> dict[str, dict[int, float]]:
     return rates
 
 
-def _differences(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Between every two algorithms on the same task with the same overrides, paired by seed."""
+def _differences(rows: list[dict[str, Any]], plan: SweepPlan) -> list[dict[str, Any]]:
+    """Between cells of one task that differ in one thing: every two algorithms, and each value of an override to its first."""
     found = []
     for first, second in itertools.combinations(rows, 2):
-        if (first["task"], first["overrides"]) != (second["task"], second["overrides"]):
+        one, other = ({"algorithm": row["algorithm"], **row["overrides"]} for row in (first, second))
+        changed = [key for key in one if one[key] != other[key]]
+        if first["task"] != second["task"] or len(changed) != 1:
             continue
-        means = [{seed: run["evaluation"]["mean"] for seed, run in row["runs"].items()} for row in (first, second)]
-        difference = paired_difference_over_seeds(*({int(seed): mean for seed, mean in one.items()} for one in means))
-        pair = {"task": first["task"], "overrides": first["overrides"], "first": first["algorithm"], "second": second["algorithm"]}
-        found.append({**pair, "difference": difference and _summary(difference)})
+        if changed == ["algorithm"]:
+            found.append(_difference(first, second, "algorithm"))
+        elif one[changed[0]] == plan.vary[changed[0]][0]:
+            found.append(_difference(second, first, changed[0]))
     return found
+
+
+def _difference(first: dict[str, Any], second: dict[str, Any], key: str) -> dict[str, Any]:
+    """``first`` minus ``second``, which differ in ``key``, paired by seed."""
+    same = {other: value for other, value in first["overrides"].items() if other != key}
+    rules = key == "algorithm"
+    names = [row["algorithm"] if rules else overrides_text({key: row["overrides"][key]}) for row in (first, second)]
+    algorithm = None if rules else first["algorithm"]
+    means = [{int(seed): run["evaluation"]["mean"] for seed, run in row["runs"].items()} for row in (first, second)]
+    difference = paired_difference_over_seeds(*means)
+    pair = {"task": first["task"], "algorithm": algorithm, "overrides": same, "first": names[0], "second": names[1]}
+    return {**pair, "difference": difference and _summary(difference)}
 
 
 def _summary(summary: SeedSummary) -> dict[str, Any]:

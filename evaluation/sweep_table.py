@@ -90,7 +90,9 @@ def _seeds(results: dict[str, Any]) -> TextTable:
 def _differences(results: dict[str, Any]) -> TextTable:
     lines = []
     for found in results["differences"]:
-        shown = [found["task"], f"{found['first']} − {found['second']}", overrides_text(found["overrides"])]
+        pair, same = f"{found['first']} − {found['second']}", found["overrides"]
+        of_overrides = f"{overrides_text(same)}: {pair}" if same else pair
+        shown = [found["task"], *([found["algorithm"], of_overrides] if found["algorithm"] else [pair, overrides_text(same)])]
         line, difference = [shown[index] for index in _shown_columns(results)], found["difference"]
         lines.append([*line, *(["0", "–", "–"] if difference is None else _difference_cells(difference))])
     headings = [*_what(results), "pairs", "difference", "95 % interval"]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from a2po.algorithms.catalogue import check_algorithm, check_trainable
+from a2po.algorithms.update_rules import RULES, check_settings
 from a2po.config import DEFAULT_PRESET, TrainConfig
 from a2po.errors import ConfigError, UserError
 from a2po.sweeps.plan import SweepPlan, cells, repeated, run_config
@@ -69,7 +70,7 @@ def _unknown_algorithms(plan: SweepPlan) -> Iterator[str]:
 
 
 def _unplayable(plan: SweepPlan, configs: Iterable[TrainConfig]) -> Iterator[str]:
-    """Tasks and devices that are not there, and algorithms that are not for them. Each task is opened once for each set of options."""
+    """Tasks and devices that are not there, and what algorithms cannot do there. Each task is opened once for each set of options."""
     from a2po.training.loop import pick_device
     from a2po.training.runs import make_env
 
@@ -87,9 +88,11 @@ def _unplayable(plan: SweepPlan, configs: Iterable[TrainConfig]) -> Iterator[str
         except UserError as error:
             problems[str(error)] = None
             continue
-        for algorithm in dict.fromkeys(config.algorithm for config in alike):
+        for config in alike:
             try:
-                check_trainable(algorithm, env.spec)
+                check_trainable(config.algorithm, env.spec)
+                if config.algorithm in RULES:
+                    check_settings(RULES[config.algorithm], config.update, env.spec.num_agents)
             except ConfigError as error:
                 problems[str(error)] = None
     yield from problems

@@ -53,6 +53,30 @@ def test_means_seeds_and_differences(make):
     assert differences.rows[0][:3] == ["a2po − mappo", "3", "3"]
 
 
+def test_each_value_of_an_override_against_its_first(tmp_path):
+    """An ablation: every preset minus the first one, for each algorithm and never across two changes."""
+    plan = SweepPlan(
+        tasks=("matrix/climbing",),
+        algorithms=tuple(MEANS),
+        vary={"preset": ["fast", "no-preopc", "blocks"], "update.clip": [0.1, 0.2]},
+        evaluation_episodes=4,
+    )
+    folder = SweepFolder(tmp_path / "mine")
+    for run in planned_runs(plan):
+        worse = {"fast": 0.0, "no-preopc": 2.0 + run.seed, "blocks": 1.0}[run.cell.overrides["preset"]] + 4.0 * run.cell.overrides[
+            "update.clip"
+        ]
+        (folder.runs / run.name).mkdir(parents=True)
+        (folder.runs / run.name / OUTCOME).write_text(json.dumps(outcome(MEANS[run.cell.algorithm][run.seed] - worse)))
+    results = collect(folder, plan, {})
+    rows = {tuple(row[:2]): row[2:4] for row in tables(results)[2].rows}
+    assert rows["a2po", "clip=0.1: preset=no-preopc − preset=fast"] == ["3", "-3"]
+    assert rows["mappo", "clip=0.2: preset=blocks − preset=fast"] == ["3", "-1"]
+    assert rows["a2po", "preset=blocks: clip=0.2 − clip=0.1"] == ["3", "-0.4"]
+    assert rows["a2po − mappo", "preset=fast clip=0.1"] == ["3", "3"]
+    assert len(rows) == len(results["differences"]) == 2 * 2 * 2 + 2 * 3 + 6, "presets to the first, clips to the first, algorithms"
+
+
 def test_rates_get_a_column(make):
     results = make(won=0.75)
     assert results["cells"][0]["rates"]["won"] == {"value": 0.75, "interval": [0.75, 0.75], "seeds": 3, "method": "Student t over seeds"}

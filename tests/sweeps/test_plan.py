@@ -136,6 +136,7 @@ def test_every_problem_at_once():
         ({"settings": ["preset=paper"]}, "option of its own in a sweep: --preset"),
         ({"values": {**CLIMBING, "preset": "paper"}, "vary": ["preset=fast,blocks"]}, "both fixed (--preset) and varied"),
         ({"vary": ["preset=fast,fsat"]}, "did you mean 'fast'"),
+        ({"values": {**CLIMBING, "algorithms": ["mappo"]}, "vary": ["preset=fast,order-random"]}, "no meaning for mappo"),
         ({"vary": ["preset=fast,fast+fast"]}, "have the same configuration"),
         ({"settings": ["update=3", "update.clip=0.3"]}, "'update.clip' lies inside 'update'"),
         ({"vary": ["env.num_envs=64,64.0"]}, "have the same configuration"),
