@@ -22,7 +22,7 @@ class Selection(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """M = T · B samples in the order of time, then copy. C is the number of critics: N, or 1.
+    """M = T · B samples in the order of time, then copy. C is the number of values: N, or 1.
 
     Networks with memory are trained through chunks of c steps of one copy. There are K = M / c of them, in the order of time,
     then copy; without memory c = 1 and every sample is a chunk.
@@ -32,7 +32,7 @@ class Batch:
     action_mask: Tensor | None  # [N, M, A]
     samples: Tensor  # [N, M] or [N, M, A]
     mask: Tensor  # [N, M] float: 1 where the agent was alive and the episode is valid
-    state: Tensor  # [M, S] or [N, M, S]
+    state: Tensor  # [M, S] or [N, M, S]; the observations themselves where critics see these
     old_values: Tensor  # [C, M] in the value normaliser's units
     value_mask: Tensor  # [M] float: 1 where the episode is valid
     rewards: Tensor  # [T, B, N]

@@ -27,6 +27,7 @@ class UpdateReport:
         per_agent: [N] by name, all finite: means over the minibatches (``RoundMetrics``), and after the round ``policy_change``
             and ``explained_variance``.
         bounds: ``estimated_bounds``, or None where there are none.
+        team: figures of the team as a whole, by name.
     """
 
     order: list[int] = field(default_factory=list)
@@ -35,6 +36,7 @@ class UpdateReport:
     scores: list[list[float]] = field(default_factory=list)
     per_agent: dict[str, list[float]] = field(default_factory=dict)
     bounds: dict[str, float] | None = None
+    team: dict[str, float] = field(default_factory=dict)
 
 
 class RoundMetrics:

@@ -130,7 +130,8 @@ class PolicyLearner:
             return
         cumulative = self.team.shared and blocks > 1
         for sweep in range(ceil(epochs / blocks) if cumulative else 1):
-            remaining, chosen, heard = list(range(self.num_agents)), (), report if sweep == 0 else UpdateReport()
+            chosen: tuple[int, ...] = ()
+            remaining, heard = list(range(self.num_agents)), report if sweep == 0 else UpdateReport()
             for position, size in enumerate(self.blocks):
                 block = self._choose(size, self.num_agents - len(remaining), remaining, now, heard)
                 chosen = tuple(sorted((*chosen, *block))) if cumulative else block
@@ -173,10 +174,13 @@ class PolicyLearner:
     def _estimate(self, batch: Batch, ratios: Tensor | None, agents: slice | Sequence[int]) -> Tensor:
         """[T, B, n] of some agents: plain GAE before anybody moved, else corrected by the ratios ρ [T, B, 1]."""
         discount, trace_decay = self.settings.discount, self.settings.trace_decay
-        data = [x[..., agents] for x in (batch.rewards, batch.values, batch.next_values, batch.terminated, batch.truncated)]
+        rewards, values, successors, terminated, truncated = (
+            x[..., agents] for x in (batch.rewards, batch.values, batch.next_values, batch.terminated, batch.truncated)
+        )
+        data = (rewards, values, successors, terminated, truncated)
         if ratios is None:
             return estimators.gae(*data, discount=discount, trace_decay=trace_decay)
-        return estimators.preopc(*data, ratios.expand_as(data[0]), discount=discount, trace_decay=trace_decay, trace=self.settings.trace)
+        return estimators.preopc(*data, ratios.expand_as(rewards), discount=discount, trace_decay=trace_decay, trace=self.settings.trace)
 
     def _correct(self, now: _Round, agents: slice | Sequence[int]) -> None:
         """Estimate the advantages of some agents anew, for what changed since the rollout."""

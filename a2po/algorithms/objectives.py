@@ -40,13 +40,13 @@ def surrogate(
     """
     _check_samples("ratio", ratio, advantages=advantages)
     advantages = advantages.detach()
-    others_clip = _ranges(clip, others_clip)
+    weight_clip = _ranges(clip, others_clip)
     if rule.others == "none" or others is None:
         return _clipped_minimum(ratio, advantages, clip)
     _check_samples("ratio", ratio, others=others)
     weight = others.detach()
     if rule.clip_others:
-        weight = weight.clamp(1.0 - others_clip, 1.0 + others_clip)
+        weight = _clipped(weight, weight_clip)
     if rule.others_inside:
         return _clipped_minimum(ratio * weight, advantages, clip)
     return weight * _clipped_minimum(ratio, advantages, clip)
@@ -136,7 +136,12 @@ def value_loss(
 
 def _clipped_minimum(ratio: Tensor, advantages: Tensor, clip: float | Tensor) -> Tensor:
     """min(r A, clip(r, 1 ± ε) A)."""
-    return torch.minimum(ratio * advantages, ratio.clamp(1.0 - clip, 1.0 + clip) * advantages)
+    return torch.minimum(ratio * advantages, _clipped(ratio, clip) * advantages)
+
+
+def _clipped(ratio: Tensor, clip: float | Tensor) -> Tensor:
+    """clip(r, 1 ± ε)."""
+    return ratio.clamp(1.0 - clip, 1.0 + clip)  # type: ignore[arg-type] # either overload
 
 
 def _huber(error: Tensor, delta: float | None) -> Tensor:

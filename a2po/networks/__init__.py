@@ -9,6 +9,7 @@ _PUBLIC = {
     "Critic": "a2po.networks.critic",
     "MaskedCategorical": "a2po.networks.distributions",
     "PopArt": "a2po.networks.normalise",
+    "QMixer": "a2po.networks.mixer",
     "RunningNorm": "a2po.networks.normalise",
     "TanhMeanGaussian": "a2po.networks.distributions",
     "TeamPolicy": "a2po.networks.team_policy",

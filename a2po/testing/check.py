@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from a2po.algorithms.update_rules import RULES as ALGORITHMS
+from a2po.algorithms.catalogue import ALGORITHMS
 from a2po.errors import foreign
 from a2po.testing.broken import Broken, NotSeen
 from a2po.testing.resume import NETWORKS, check_training

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from a2po.algorithms.catalogue import Q_LEARNERS
 from a2po.config import TrainConfig
 
 
@@ -43,5 +44,6 @@ def count(config: TrainConfig, start: int = 0) -> Counts:
     evaluations = crossings(run.evaluate_every, also_last=True) + (warm and run.evaluate_every > 0)
     checkpoints = crossings(run.checkpoint_every, also_last=True) + warm
     kept = min(checkpoints + evaluations, run.keep_checkpoints) + (evaluations > 0) + crossings(run.milestone_every)
-    steps = updates * config.update.num_epochs * config.update.num_minibatches
+    per_update = config.update.num_epochs * config.update.num_minibatches
+    steps = updates * (config.qmix.updates_per_round if config.algorithm in Q_LEARNERS else per_update)
     return Counts(start, end, updates, samples, steps, evaluations, checkpoints, kept)

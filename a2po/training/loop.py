@@ -163,6 +163,8 @@ def _run(trainer: Trainer, view: View, interrupt: Interrupt, callback: Callback 
     """Rounds until all steps are played, a signal arrives or the callback has enough. Returns: whether the callback ended it."""
     stopped = False
     view.say(trainer.headline())
+    if notice := trainer.method.notice():
+        view.say(notice)
     trainer.journal.sinks.start(trainer.step)
     view.start(trainer.step, trainer.config.run.total_steps)
     try:

@@ -99,7 +99,10 @@ class Plan:
     algorithm: str
     device: str
     num_agents: int
+    num_actors: int
+    """Networks: 1 where the agents share it."""
     num_critics: int
+    """Networks."""
     actor_parameters: int
     """Of one actor."""
     critic_parameters: int
@@ -149,7 +152,8 @@ def plan(
             algorithm=config.algorithm,
             device=trainer.device.type,
             num_agents=trainer.team.spec.num_agents,
-            num_critics=trainer.team.num_critics,
+            num_actors=trainer.team.actors.num_networks,
+            num_critics=trainer.team.critics.num_networks,
             actor_parameters=trainer.team.actors.values.shape[1],
             critic_parameters=trainer.team.critics.values.shape[1],
             counts=counts,
@@ -205,7 +209,7 @@ def _time(counts: Counts, measured: Measured) -> Time:
 
 def _memory(trainer: Trainer, now: int, measured: Measured) -> Memory:
     buffer, team = trainer.buffer, trainer.team
-    tensors = [value for value in vars(buffer).values() if isinstance(value, Tensor)]
+    tensors = list({value for value in vars(buffer).values() if isinstance(value, Tensor)})  # critics may see the observations
     laid_out = [buffer.obs, buffer.samples, *([] if buffer.action_mask is None else [buffer.action_mask])]
     samples = buffer.length * buffer.num_envs
     widths = sum(team.network.hidden_sizes) + sum(team.network.head_sizes) + 4 * sum(team.actor_shape.state_shape)

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import zlib
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from a2po.envs.play import calling
 from a2po.envs.protocol import VectorEnv
-from a2po.networks.team_policy import TeamPolicy
+from a2po.networks.team_policy import TeamActions
 from a2po.training.buffer import RolloutBuffer, copy_observations
+
+
+class Player(Protocol):
+    """What chooses the actions: a ``TeamPolicy``, or something around it that explores."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it wants observations."""
+        ...
+
+    @property
+    def recurrent(self) -> bool:
+        """It remembers."""
+        ...
+
+    def act(self, obs: Tensor, action_mask: Tensor | None, state_in: Tensor, noise: torch.Generator | None) -> TeamActions:
+        """See ``TeamPolicy.act``."""
+        ...
 
 
 class Sampler:
     """Plays the team in an environment and fills a buffer, rollout after rollout."""
 
-    def __init__(self, env: VectorEnv, team: TeamPolicy, buffer: RolloutBuffer, noise: torch.Generator) -> None:
+    def __init__(self, env: VectorEnv, team: Player, buffer: RolloutBuffer, noise: torch.Generator) -> None:
         self.env, self.team, self.buffer, self.noise = env, team, buffer, noise
         self._same_device = env.device == team.device
 

@@ -11,20 +11,17 @@ from typing import Any
 
 import torch
 
+from a2po.algorithms.catalogue import check_algorithm
 from a2po.algorithms.diagnostics import UpdateReport
-from a2po.algorithms.learner import PolicyLearner
-from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig
 from a2po.envs.play import calling
 from a2po.errors import CheckpointError, WorkFailed, foreign
 from a2po.networks.team_policy import TeamPolicy
-from a2po.streams import generator, stream_seed
-from a2po.training.buffer import RolloutBuffer
+from a2po.streams import stream_seed
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.greedy import GreedyEvaluator
 from a2po.training.journal import Journal
-from a2po.training.prepare import prepare
-from a2po.training.rollout import Sampler
+from a2po.training.method import method_for
 from a2po.training.runs import load_team, make_env
 from a2po.training.sinks import Sinks
 from a2po.training.view import Status
@@ -45,18 +42,16 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 class Trainer:
-    """Environment, team, buffer, learner, checkpoints and metrics of one run."""
+    """Environment, team, method of training, checkpoints and metrics of one run."""
 
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device, say: Callable[[str], None]) -> None:
         self.config, self.folder, self.device, self.say = config, folder, device, say
-        update_rule = rule(config.algorithm)
+        check_algorithm(config.algorithm)
         sinks = Sinks(config, folder, say)  # first: it may still refuse
         self.env = make_env(config, config.env.num_envs, stream_seed(config.seed, "environment"), device=device)
         self.team = TeamPolicy(self.env.spec, config.network, seed=config.seed, device=device)
-        update = config.update
-        self.buffer = RolloutBuffer.for_team(self.team, update.rollout_length, config.env.num_envs, update.chunk_length)
-        self.sampler = Sampler(self.env, self.team, self.buffer, generator(config.seed, "sampling", device=device))
-        self.learner = PolicyLearner(self.team, update_rule, config.update, seed=config.seed)
+        self.method = method_for(config, self.env, self.team)
+        self.buffer, self.sampler, self.learner = self.method.buffer, self.method.sampler, self.method.learner
         self.greedy = GreedyEvaluator(config, self.team)
         self.checkpoints = Checkpoints(folder / "checkpoints", config.run.keep_checkpoints)
         self.journal = Journal(config, folder, self.env.spec, device, sinks, say)
@@ -84,16 +79,14 @@ class Trainer:
     def round(self) -> Status:
         """Sample, update, record; evaluate and save where it is time."""
         if not self._started:
-            self.sampler.start()
+            self.method.start()
             self._started = True
         begin = time.perf_counter()
-        self.sampler.collect()
+        self.method.collect(self.step)
         sampled = time.perf_counter()
         with torch_threads(self.config.update.num_threads):
-            batch = prepare(self.team, self.buffer)
-            report = self.learner.update(batch, learning_rate_scale=self._learning_rate_scale())
-        self.team.update_statistics(self.buffer.obs[:-1], self.buffer.state[:-1], self.buffer.alive[:-1], self.buffer.valid())
-        self.sampler.advance()
+            report = self.method.update(learning_rate_scale=self._learning_rate_scale())
+        self.method.advance()
         self._check_finite(report)
         end = time.perf_counter()
         self.step, self.updates = self.step + self.buffer.length * self.buffer.num_envs, self.updates + 1
@@ -116,7 +109,8 @@ class Trainer:
         return max(1.0 - self.step / self.config.run.total_steps, 0.0)
 
     def _check_finite(self, report: UpdateReport) -> None:
-        wrong = [name for name, values in report.per_agent.items() if not all(math.isfinite(value) for value in values)]
+        figures = {**report.per_agent, **{name: [value] for name, value in report.team.items()}}
+        wrong = [name for name, values in figures.items() if not all(math.isfinite(value) for value in values)]
         if wrong:
             raise WorkFailed(
                 f"training diverged at step {self.step:,}: {', '.join(wrong)} not finite. The last checkpoint is whole; "
@@ -197,8 +191,7 @@ class Trainer:
             "step": self.step, "updates": self.updates, "invalid_episodes": self.journal.invalid_episodes, "time_s": self.time_s,
             "recent": list(self.journal.recent), "evaluation": self.evaluation, "best": self.best, "started": self._started,
             "evaluation_due": self._evaluation_due,
-            "task": self.config.task, "team": self.team.state_dict(), "learner": self.learner.state_dict(),
-            "sampler": self.sampler.state_dict(), "env": env,
+            "task": self.config.task, "team": self.team.state_dict(), **self.method.state_dict(), "env": env,
         }  # fmt: skip
 
     def restore(self) -> None:
@@ -220,8 +213,7 @@ class Trainer:
         self.say(f"resumed from {name}")
 
     def _load_state(self, state: dict[str, Any]) -> None:
-        self.learner.load_state_dict(state["learner"])
-        if not self.sampler.load_state_dict(state["sampler"]):
+        if not self.method.load_state_dict(state):
             self.say("the checkpoint comes from another kind of device: sampling goes on with a new random stream")
         self.env.load_state_dict(state["env"])
         for key in ("step", "updates", "time_s", "evaluation", "best"):

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import a2po
+from a2po.algorithms.learner import PolicyLearner
 from a2po.config import TrainConfig, override, resolve, validate
 from a2po.envs.protocol import Step, VectorEnv
 from a2po.errors import CheckpointError, ConfigError, RunError, TaskError, UserError, WorkFailed
@@ -728,13 +729,13 @@ def test_it_learns_the_best_joint_action(task: str, optimum: float, algorithm: s
 
 def test_the_learning_rate_can_fall_to_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scales: list[float] = []
-    genuine = trainer_module.PolicyLearner.update
+    genuine = PolicyLearner.update
 
     def update(self: Any, batch: Any, *, learning_rate_scale: float) -> Any:
         scales.append(learning_rate_scale)
         return genuine(self, batch, learning_rate_scale=learning_rate_scale)
 
-    monkeypatch.setattr(trainer_module.PolicyLearner, "update", update)
+    monkeypatch.setattr(PolicyLearner, "update", update)
     play(override(small(updates=4), settings=["update.learning_rate_schedule=linear"]), tmp_path)
     assert scales == [1.0, 0.75, 0.5, 0.25]
 

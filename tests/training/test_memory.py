@@ -58,14 +58,25 @@ def sampled(trainer: Trainer) -> Batch:
     return prepare(trainer.team, trainer.buffer)
 
 
-NETWORKS = {"one layer": {}, "two layers, layer norm": {"recurrent_layers": 2, "layer_norm": True, "head_sizes": (6,)}}
+NETWORKS = {
+    "one layer": {},
+    "two layers, layer norm": {"recurrent_layers": 2, "layer_norm": True, "head_sizes": (6,)},
+    "shared": {"share_parameters": True, "layer_norm": True},
+}
+CRITICS: dict[str, dict[str, Any]] = {
+    "per agent": {},
+    "one": {"critics": "one"},
+    "shared": {"share_parameters": True},
+    "observing": {"critic_input": "observation"},
+    "shared, observing": {"share_parameters": True, "critic_input": "observation", "layer_norm": True},
+}
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("task", TASKS)
 def test_training_asks_what_was_played(task: str, network: dict[str, Any], tmp_path: Path) -> None:
     """Memories and log-probabilities of the chunks equal those of every copy played alone, step by step, over three rounds."""
-    trainer = make_trainer(config_for(task, network=network), tmp_path / "run")
+    trainer = make_trainer(config_for(task, "mappo", network=network), tmp_path / "run")
     team, buffer = trainer.team, trainer.buffer
     spec = team.spec
     memory = team.initial_state(COPIES)
@@ -97,11 +108,11 @@ def test_training_asks_what_was_played(task: str, network: dict[str, Any], tmp_p
     assert begins > 3 and memory.any()
 
 
-@pytest.mark.parametrize("critics", ["per_agent", "one"])
+@pytest.mark.parametrize("network", CRITICS.values(), ids=CRITICS)
 @pytest.mark.parametrize("task", TASKS)
-def test_critics_remember_and_value_a_cut_episode_from_before_the_reset(task: str, critics: str, tmp_path: Path) -> None:
+def test_critics_remember_and_value_a_cut_episode_from_before_the_reset(task: str, network: dict[str, Any], tmp_path: Path) -> None:
     """Values and successors' values against every copy alone, step by step."""
-    trainer = make_trainer(config_for(task, network={"critics": critics}), tmp_path / "run")
+    trainer = make_trainer(config_for(task, "mappo", network=network), tmp_path / "run")
     team, buffer = trainer.team, trainer.buffer
     memory = team.initial_memory(COPIES)
     cuts = 0
