@@ -17,6 +17,7 @@ def presets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """List the presets that `train` takes, or what one of them sets."""
+    from a2po.algorithms.catalogue import check_algorithm
     from a2po.config import TrainConfig, flat, resolve
     from a2po.errors import UserError
     from a2po.presets import description, preset_names
@@ -28,6 +29,7 @@ def presets(
         print(json.dumps([{"name": name, "description": words} for name, words in found.items()])) if as_json else _show_all(found)
         return
     config = resolve(preset=preset, values={"task": task, "algorithm": algorithm})
+    check_algorithm(config.algorithm)
     default = flat(TrainConfig().model_dump(mode="json"))
     values = {key: value for key, value in flat(config.model_dump(mode="json")).items() if key.partition(".")[2]}
     changed = {key: value for key, value in values.items() if key not in default or value != default[key]}

@@ -50,7 +50,8 @@ class Rounds:
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> Rounds | None:
         """The rounds in rows of a ``metrics.jsonl``, or None where no row has such numbers."""
-        told = [row for row in rows if row.get("kind") == "update" and row.get("positions") and row.get("agents")]
+        updates = [row for row in rows if row.get("kind") == "update" and row.get("positions")]
+        told = [row for row in updates if any("kl" in figures for figures in row["agents"].values())]
         if not told:
             return None
         agents = tuple(told[-1]["agents"])

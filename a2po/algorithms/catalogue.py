@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from a2po.algorithms.update_rules import RULES
-from a2po.envs.protocol import TaskSpec
 from a2po.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from a2po.envs.protocol import TaskSpec
 
 Q_LEARNERS: tuple[str, ...] = ("qmix", "vdn")
 ALGORITHMS: tuple[str, ...] = (*RULES, *Q_LEARNERS)

@@ -138,7 +138,7 @@ class QLearner:
         keep = torch.ones(steps, episodes, device=batch.obs.device)
         rows = batch.obs.flatten(0, 1).transpose(0, 1)  # [N, (T + 1)·E, O]
         (values,) = team.actor(0, agents).unroll(rows, None, team.initial_state(episodes), keep)
-        return values.unflatten(1, (steps, episodes)).permute(1, 2, 0, 3)
+        return values.view(agents, steps, episodes, -1).permute(1, 2, 0, 3)
 
     def _mixer_state(self, state: Tensor) -> Tensor:
         """[T + 1, E, S]: normalised like observations; where every agent has a state of its own, all of them."""

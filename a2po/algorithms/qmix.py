@@ -64,10 +64,9 @@ def double_q_targets(live_q: Tensor, target_q: Tensor, available: Tensor, *, dou
     Raises: ValueError: shapes differ.
     Source: van Hasselt et al., "Deep Reinforcement Learning with Double Q-learning", AAAI 2016.
     """
-    if live_q.shape != target_q.shape or available.shape != target_q.shape:
-        raise ValueError(
-            f"live_q {list(live_q.shape)}, target_q {list(target_q.shape)} and available {list(available.shape)} differ in shape"
-        )
+    shapes = [list(tensor.shape) for tensor in (live_q, target_q, available)]
+    if not shapes[0] == shapes[1] == shapes[2]:
+        raise ValueError(f"live_q, target_q and available differ in shape: {shapes}")
     legal = available != 0
     picking = live_q if double_q else target_q
     best = torch.where(legal, picking, -torch.inf).argmax(-1, keepdim=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from a2po.algorithms.catalogue import check_algorithm
+from a2po.algorithms.catalogue import check_algorithm, check_trainable
 from a2po.config import DEFAULT_PRESET, TrainConfig
 from a2po.errors import ConfigError, UserError
 from a2po.sweeps.plan import SweepPlan, cells, repeated, run_config
@@ -69,20 +69,29 @@ def _unknown_algorithms(plan: SweepPlan) -> Iterator[str]:
 
 
 def _unplayable(plan: SweepPlan, configs: Iterable[TrainConfig]) -> Iterator[str]:
-    """Tasks and devices that are not there. Each task is opened once for each set of options."""
+    """Tasks and devices that are not there, and algorithms that are not for them. Each task is opened once for each set of options."""
     from a2po.training.loop import pick_device
     from a2po.training.runs import make_env
 
     known = list(configs)
     unresolved = [TrainConfig(task=task) for task in plan.tasks if task not in {config.task for config in known}]
-    different = {json.dumps([config.task, config.env.options, config.device], default=str): config for config in [*known, *unresolved]}
+    different: dict[str, list[TrainConfig]] = {}
+    for config in [*known, *unresolved]:
+        different.setdefault(json.dumps([config.task, config.env.options, config.device], default=str), []).append(config)
     problems: dict[str, None] = {}
-    for config in different.values():
+    for alike in different.values():
         try:
-            pick_device(config.device)
-            make_env(config, 1, config.seed).close()
+            pick_device(alike[0].device)
+            env = make_env(alike[0], 1, alike[0].seed)
+            env.close()
         except UserError as error:
             problems[str(error)] = None
+            continue
+        for algorithm in dict.fromkeys(config.algorithm for config in alike):
+            try:
+                check_trainable(algorithm, env.spec)
+            except ConfigError as error:
+                problems[str(error)] = None
     yield from problems
 
 

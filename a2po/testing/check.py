@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from a2po.algorithms.catalogue import ALGORITHMS
+from a2po.algorithms.catalogue import ALGORITHMS, can_train
 from a2po.errors import foreign
 from a2po.testing.broken import Broken, NotSeen
 from a2po.testing.resume import NETWORKS, check_training
@@ -79,11 +79,17 @@ def check_environment(
             progress(f"training {algorithm}")
         if any(finding.status == "broken" for finding in findings.values()):
             findings.setdefault("training", Finding("training", TRAINING, "skipped", what="mend the broken rules first"))
-        else:
+        elif _can_train(algorithm, case):
             _look(
                 Rule("training", TRAINING, partial(check_training, algorithm=algorithm, recurrent_layers=recurrent_layers)), case, findings
             )
     return [findings[name] for name in (*RULES, "training") if name in findings]
+
+
+def _can_train(algorithm: str, case: Case) -> bool:
+    """The algorithm is made for the task's actions."""
+    with case.environment(1) as env:
+        return can_train(algorithm, env.spec)
 
 
 def _longest_episode(case: Case) -> int | None:

@@ -118,16 +118,18 @@ class Journal:
 
 
 def _of_learner(report: UpdateReport, agents: Sequence[str]) -> dict[str, Any]:
-    """What the learner tells. An agent that the round left alone has no numbers."""
+    """What the learner tells. An agent that the round left alone has its position 0 and no numbers."""
     told: dict[str, Any] = {"order": report.order, "positions": report.positions, "clips": report.clips}
     told["scores"] = [[_short(score) for score in scores] for scores in report.scores]
     if report.bounds is not None:
         told["bounds_estimated"] = {name: _short(bound) for name, bound in report.bounds.items()}
     told["agents"] = {
-        name: {figure: _short(values[agent]) for figure, values in report.per_agent.items()} if agent in report.order else {}
-        for agent, name in enumerate(agents)
+        agent: {name: _short(values[i]) for name, values in report.per_agent.items()} if report.positions[i] else {}
+        for i, agent in enumerate(agents)
     }
-    return told | ({"team": report.team} if report.team else {})
+    if report.team:
+        told["team"] = {name: _short(value) for name, value in report.team.items()}
+    return told
 
 
 def _short(value: float) -> float:

@@ -57,7 +57,8 @@ class OffPolicy:
         self.draws = generator(config.seed, "replay")
 
     def _what(self) -> str:
-        return f"the replay of {self.settings.replay_episodes:,} episodes of up to {self.team.spec.max_episode_steps:,} steps"
+        steps = self.team.spec.max_episode_steps
+        return f"the replay of {self.settings.replay_episodes:,} episodes of up to {steps:,} step{'s' * (steps != 1)}"
 
     def notice(self) -> str:
         """How much memory the replay takes."""
@@ -93,7 +94,8 @@ class OffPolicy:
 
     def _report(self, figures: list[QFigures]) -> UpdateReport:
         """Means over the round's batches. While the replay warms up there are none."""
-        report = UpdateReport(order=list(range(self.team.spec.num_agents)))
+        agents = self.team.spec.num_agents
+        report = UpdateReport(order=list(range(agents)), positions=[1] * agents)
         report.team = {"epsilon": self.explorer.share, "replay_episodes": float(len(self.replay))}
         if figures:
             for name in figures[0].team:

@@ -52,8 +52,8 @@ class OnPolicy:
         return None
 
     def storage(self) -> list[Tensor]:
-        """The buffer's tensors."""
-        return [value for value in vars(self.buffer).values() if isinstance(value, Tensor)]
+        """The buffer's tensors, each once: critics may see the observations themselves."""
+        return list({value for value in vars(self.buffer).values() if isinstance(value, Tensor)})
 
     def growth(self) -> int:
         """None."""

@@ -102,9 +102,8 @@ def speed(status: Status, width: int, seconds: Sequence[float]) -> Iterable[Text
 def agents(status: Status, width: int, height: int) -> Iterable[Text]:
     """The last update round: agents in its order, with what happened to each; the first few, and the mean of all."""
     row = status.update
-    names = list(row.get("agents", {}))
-    positions = row.get("positions") or [1] * len(names)
-    rows = [(positions[agent], names[agent], _of_agent(row, names[agent], agent, positions[agent])) for agent in row.get("order", [])]
+    positions, names = row.get("positions", []), list(row.get("agents", {}))
+    rows = [(positions[agent], names[agent], _of_agent(row, agent, names[agent])) for agent in row.get("order", [])]
     columns = _columns(width - 5 - MIN_NAME, {name for *_, own in rows for name in own})
     name_width = width - 5 - sum(own for *_, own in columns)
     team = " · ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in row.get("team", {}).items())
@@ -118,11 +117,11 @@ def agents(status: Status, width: int, height: int) -> Iterable[Text]:
         yield line(width, (f"    {shorten(f'… {len(rows) - len(shown)} more; mean', name_width)}{cells(means, columns)}", "dim"))
 
 
-def _of_agent(row: Mapping[str, Any], name: str, agent: int, position: int) -> dict[str, float]:
-    """Its numbers, with its clip range and the score that it was picked with, where there are such."""
-    clips, scores = row.get("clips"), row.get("scores")
-    clip = {"clip": clips[min(position, len(clips)) - 1]} if clips else {}
+def _of_agent(row: Mapping[str, Any], agent: int, name: str) -> dict[str, float]:
+    """Its numbers, with its clip range and the score that it was picked with."""
+    position, clips, scores = row["positions"][agent], row["clips"], row.get("scores", [])
     score = {"score": scores[min(position, len(scores)) - 1][agent]} if scores else {}
+    clip = {"clip": clips[min(position, len(clips)) - 1]} if clips else {}
     return {**row["agents"][name], **clip, **score}
 
 

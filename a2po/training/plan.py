@@ -81,7 +81,7 @@ class Disk:
     """Bytes."""
 
     checkpoint: int
-    """One checkpoint, measured."""
+    """One checkpoint, measured; of a replay, when it is full."""
     metrics_per_update: int
     total: int
     """Checkpoints and metrics at the end of the run."""
@@ -145,7 +145,7 @@ def plan(
             start_from(trainer.team, config.init_from, runs, notices.append)
         counts, now = count(config, start or 0), memory_of_process()[0]
         measured = probe(trainer, config, probe_s)
-        memory, disk = _memory(trainer, now, measured), _disk(counts, config.run.evaluation_episodes, measured, folder)
+        memory, disk = _memory(trainer, now, measured), _disk(counts, config.run.evaluation_episodes, measured, trainer)
         return Plan(
             run=str(folder),
             task=config.task,
@@ -160,7 +160,7 @@ def plan(
             time=_time(counts, measured),
             memory=memory,
             disk=disk,
-            notices=[*_warnings(trainer, measured, disk, probe_s), *notices],
+            notices=[*_warnings(trainer, measured, disk, probe_s), *filter(None, [trainer.method.notice()]), *notices],
         )
     finally:
         trainer.close()
@@ -208,15 +208,17 @@ def _time(counts: Counts, measured: Measured) -> Time:
 
 
 def _memory(trainer: Trainer, now: int, measured: Measured) -> Memory:
-    buffer, team = trainer.buffer, trainer.team
-    tensors = list({value for value in vars(buffer).values() if isinstance(value, Tensor)})  # critics may see the observations
+    buffer, team, growth = trainer.buffer, trainer.team, trainer.method.growth()
     laid_out = [buffer.obs, buffer.samples, *([] if buffer.action_mask is None else [buffer.action_mask])]
     samples = buffer.length * buffer.num_envs
     widths = sum(team.network.hidden_sizes) + sum(team.network.head_sizes) + 4 * sum(team.actor_shape.state_shape)
     figures = 4 * samples * (10 * team.spec.num_agents + 2 * widths)  # values, advantages, masks; activations
     networks = sum(_stack_bytes(stack) for stack in (team.actors, team.critics))
-    in_flight = 2 * measured.checkpoint_bytes  # a copy of the tensors, and the file
-    return Memory(now, _bytes(tensors), _bytes(laid_out) + figures, networks, in_flight, measured.peak_bytes, measured.device_peak_bytes)
+    in_flight = 2 * (measured.checkpoint_bytes + growth)  # a copy of the tensors, and the file
+    # What the probe did not fill is handed out by the system when it is written to.
+    peak = measured.peak_bytes + (3 if trainer.device.type == "cpu" else 2) * growth
+    stored, laid_out_bytes = _bytes(trainer.method.storage()), _bytes(laid_out) + figures
+    return Memory(now, stored, laid_out_bytes, networks, in_flight, peak, measured.device_peak_bytes)
 
 
 def _stack_bytes(stack: ParameterStack) -> int:
@@ -227,15 +229,16 @@ def _bytes(tensors: list[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _disk(counts: Counts, episodes: int, measured: Measured, folder: Path) -> Disk:
+def _disk(counts: Counts, episodes: int, measured: Measured, trainer: Trainer) -> Disk:
+    folder, checkpoint = trainer.folder, measured.checkpoint_bytes + trainer.method.growth()
     per_update = sum(round_.metrics_bytes for round_ in measured.rounds) // len(measured.rounds)
     evaluation_row = 150 + 20 * episodes  # its returns are written with all digits
-    checkpoints, metrics = counts.kept_checkpoints * measured.checkpoint_bytes, counts.updates * per_update
+    checkpoints, metrics = counts.kept_checkpoints * checkpoint, counts.updates * per_update
     total = checkpoints + metrics + counts.evaluations * evaluation_row
     there = sum(file.stat().st_size for file in (folder / "checkpoints").glob("step_*/*"))
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    needed = max(total - there, 0) + measured.checkpoint_bytes
-    return Disk(measured.checkpoint_bytes, per_update, total, needed, shutil.disk_usage(existing).free)
+    needed = max(total - there, 0) + checkpoint
+    return Disk(checkpoint, per_update, total, needed, shutil.disk_usage(existing).free)
 
 
 def _warnings(trainer: Trainer, measured: Measured, disk: Disk, probe_s: float) -> list[str]:

@@ -103,16 +103,12 @@ class EpisodeReplay:
 
     def add(self, buffer: EpisodeBuffer) -> None:
         """Take in a rollout, which goes on where the one before ended. Episodes that a fault ended are dropped."""
-        ends: dict[int, list[int]] = {copy: [] for copy in range(buffer.num_envs)}
-        for copy, t in (buffer.ended() | buffer.invalid).T.nonzero().tolist():
-            ends[copy].append(t)
-        invalid, terminated = buffer.invalid.cpu(), buffer.terminated.cpu()
-        for copy, times in ends.items():
-            start = 0
-            for t in times:
-                self._write(buffer, copy, start, t + 1)
-                self._finish(buffer, copy, t, bool(invalid[t, copy]), bool(terminated[t, copy]))
-                start = t + 1
+        invalid, terminated, starts = buffer.invalid.cpu(), buffer.terminated.cpu(), [0] * buffer.num_envs
+        for t, copy in (buffer.ended() | buffer.invalid).nonzero().tolist():
+            self._write(buffer, copy, starts[copy], t + 1)
+            self._finish(buffer, copy, t, bool(invalid[t, copy]), bool(terminated[t, copy]))
+            starts[copy] = t + 1
+        for copy, start in enumerate(starts):
             self._write(buffer, copy, start, buffer.length)
 
     def forget_running(self) -> None:

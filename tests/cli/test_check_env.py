@@ -57,7 +57,7 @@ def test_a_task_of_ours_passes(a2po: Run) -> None:
 
 
 def test_all_algorithms_with_train(a2po: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from a2po.algorithms.update_rules import RULES as ALGORITHMS
+    from a2po.algorithms.catalogue import ALGORITHMS
     from a2po.testing import check
 
     trained = []

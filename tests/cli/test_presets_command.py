@@ -52,6 +52,7 @@ def test_what_one_sets(presets: Run) -> None:
     [
         (["fsat"], "did you mean 'fast'"),
         (["paper+fsat"], "unknown preset 'fsat' in 'paper+fsat'"),
+        (["paper", "--algo", "hapo"], "did you mean 'happo'"),
         (["--task", "matrix/climbing"], "belong to a preset"),
     ],
 )

@@ -10,8 +10,9 @@ surrogates                                      test_objectives.py::test_golden_
 n1_reduction                                    test_objectives.py::test_golden_single_agent, here: test_one_agent_under_every_rule
 adaptive_clip                                   test_ordering.py::test_golden_adaptive_clip
 adaptive_clip_ratio_proportional_public_code    test_ordering.py::test_golden_ratio_proportional_clip
-selection                                       test_ordering.py::test_golden_orders, test_golden_scores, test_golden_order_with_scores_that_change
-value_loss                                      test_objectives.py::test_golden_value_loss; the public code's fault is in no function of ours
+selection                                       test_ordering.py::test_golden_orders, test_ordering.py::test_golden_scores,
+                                                test_ordering.py::test_golden_order_with_scores_that_change
+value_loss                                      test_objectives.py::test_golden_value_loss; the public code's fault is not ours
 valuenorm                                       test_normalise.py::test_golden_valuenorm
 popart                                          test_normalise.py::test_golden_popart
 advantage_normalisation                         test_advantages.py::test_golden_normalisation
@@ -19,7 +20,8 @@ masked_categorical                              test_distributions.py::test_gold
 diag_gaussian_tanh_mean                         test_distributions.py::test_golden_gaussian
 qmix_mixer, qmix_td_lambda, qmix_double_q       the tests of QMIX
 epsilon_schedule                                the tests of QMIX
-tabular_dec_mdp                                 test_advantages.py::test_mean_over_sampled_rollouts_is_the_exact_expectation, and the tests of the task
+tabular_dec_mdp                                 test_advantages.py::test_mean_over_sampled_rollouts_is_the_exact_expectation,
+                                                and the tests of the task
 bounds                                          test_bounds.py::test_golden_bounds
 smac_reporting                                  here: test_win_rates_are_summarised_as_published
 """
@@ -28,6 +30,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +39,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from a2po.algorithms import advantages as estimators
 from a2po.algorithms import objectives, ordering
+from a2po.algorithms.batch import Batch
 from a2po.algorithms.update_rules import A2PO, COPPO, HAPPO, IPPO, MAPPO, RPISA, UpdateRule
 from a2po.evaluation.seed_statistics import median_over_seeds
+from a2po.training.prepare import _with_true_ends
 
 CASES = json.loads((Path(__file__).parents[1] / "data" / "algorithm_cases.json").read_text())
 
@@ -86,6 +92,19 @@ def test_one_agent_under_every_rule(rule: UpdateRule, field: str) -> None:
         objectives.surrogate_loss(rule, tensor(case["ratios"]).unsqueeze(1), 0, [], tensor(case["advantages"]), None, clip=clip),
         case[field],
     )
+
+
+def test_the_public_codes_time_limits() -> None:
+    """A step that the time limit cuts contributes nothing, and what comes before it takes the step's value for the return."""
+    case = CASES["truncation_conventions"]
+    values, length = tensor(case["values_with_bootstrap"]), len(case["rewards"])
+    unused = {field.name: torch.zeros(1) for field in fields(Batch)}
+    cut = torch.tensor(case["bad_masks"])[1:] == 0  # the mask of the step after it
+    rollout = {"rewards": tensor(case["rewards"]), "values": values[:length], "next_values": values[1:], "truncated": cut}
+    batch = Batch(**unused | rollout | {"terminated": torch.zeros(length, dtype=torch.bool)})
+    zeroed = _with_true_ends(batch, without_error=True)
+    flow = (zeroed.rewards, zeroed.values, zeroed.next_values, zeroed.terminated, zeroed.truncated)
+    close(estimators.gae(*flow, discount=case["gamma"], trace_decay=case["lam"]), case["official_zeroing"])
 
 
 def test_win_rates_are_summarised_as_published() -> None:

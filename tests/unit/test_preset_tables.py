@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from a2po.algorithms.catalogue import ALGORITHMS
 from a2po.algorithms.update_rules import RULES, check_settings
 from a2po.config import TrainConfig, resolve
 from a2po.presets import preset_names
 
 BASELINES = ("mappo", "coppo", "happo")
-ALGORITHMS = (*RULES, "qmix", "vdn")
 
 
 class Row(NamedTuple):
@@ -252,3 +254,39 @@ def test_the_public_code_has_the_papers_numbers() -> None:
             different = {key for key, value in code["update"].items() if value != paper["update"][key]}
             assert different <= (how if algorithm == "a2po" else {"advantage_normalisation", "time_limits"})
             assert {**code, "update": paper["update"], "preset": "paper"} == paper
+
+
+def documented() -> dict[str, list[str]]:
+    """Task -> the other cells of its row in docs/presets.md."""
+    lines = (Path(__file__).parents[2] / "docs" / "presets.md").read_text(encoding="utf-8").replace("\\|", "¦").splitlines()
+    rows = [[cell.strip().replace("¦", "|") for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| \w+/\S+ \|", line)]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_the_table_in_the_documentation_is_the_preset() -> None:
+    table = documented()
+    assert {task for task in TABLE if task.startswith("smac/")} <= set(table) and len(table) == 30
+    for task, (source, *cells) in table.items():
+        config, plain, happo = (resolved("paper", task, algorithm) for algorithm in ("a2po", "mappo", "happo"))
+        update, network, run = config.update, config.network, config.run
+        epochs = {algorithm.update.num_epochs for algorithm in (plain, happo)}
+        assert cells == [
+            f"{config.env.num_envs} × {update.rollout_length:,}",
+            f"{update.actor_learning_rate:g}",
+            f"{plain.update.num_epochs}" + (f" (HAPPO {happo.update.num_epochs})" if len(epochs) == 2 else ""),
+            f"{update.num_epochs}",
+            f"{update.trace_decay:g}",
+            f"{update.clip:g}",
+            "–" if update.num_blocks is None else f"{update.num_blocks}" + (" (HAPPO too)" if happo.update.num_blocks else ""),
+            "yes" if update.two_stage else "no",
+            f"GRU {network.recurrent_size}" if network.recurrent_layers else "MLP",
+            "shared" if network.share_parameters else "separate",
+            f"{run.total_steps / 1e6:g}M",
+        ]
+        assert source.startswith(("public A2PO code", "GRF_MARL"))
+        assert update.actor_learning_rate == update.critic_learning_rate
+
+
+def test_every_preset_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "presets.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in text for name in preset_names() if not name.startswith("qmix"))

@@ -41,13 +41,14 @@ def scalars(row: dict[str, Any]) -> dict[str, float]:
         if key.endswith("_mean"):
             name = key.removesuffix("_mean")
             found["return/train" if name == "return" else f"episode/{name}"] = value
-    found |= {f"{group}/{name}": value for group in ("team", "bounds_estimated") for name, value in row.get(group, {}).items()}
-    for agent, (name, values) in enumerate(row["agents"].items()):
-        own = values
-        if values and row["clips"]:  # one range for all, or one per position
-            position = row["positions"][agent]
-            own = {**values, "clip": row["clips"][min(position, len(row["clips"])) - 1], "position": position}
-        found |= {f"agent/{name}/{metric}": value for metric, value in own.items()}
+    found |= {f"team/{name}": value for name, value in row.get("team", {}).items()}
+    found |= {f"bounds_estimated/{name}": bound for name, bound in row.get("bounds_estimated", {}).items()}
+    for (name, values), position in zip(row["agents"].items(), row["positions"], strict=True):
+        if position:  # else the round left this agent alone
+            own = {**values, "position": position}
+            if row["clips"]:  # one range for all, or one per position
+                own["clip"] = row["clips"][min(position, len(row["clips"])) - 1]
+            found |= {f"agent/{name}/{metric}": value for metric, value in own.items()}
     return {name: float(value) for name, value in found.items()}
 
 
