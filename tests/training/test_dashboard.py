@@ -142,7 +142,7 @@ def test_a_learner_without_rounds_shows_its_own_figures() -> None:
     row = {**status(2).update, "positions": [1, 1], "clips": [], "scores": [], "team": {"epsilon": 0.2501, "td_error": 1.5}}
     row["order"], row["agents"] = [0, 1], {"red": {"q": 1.25, "actor_grad_norm": 0.1}, "blue": {"q": -2.0, "actor_grad_norm": 0.1}}
     lines = picture(status(2, update=row), 80, 24)
-    assert any("all agents at once" in line and "epsilon 0.25 · td error 1.5" in line for line in lines)
+    assert any("all agents at once" in line and "epsilon 0.2501 · td error 1.5" in line for line in lines)
     assert [line.split() for line in lines if "red" in line or "blue" in line] == [["1", "red", "1.250"], ["1", "blue", "-2.000"]]
     warming_up = {**row, "agents": {"red": {}, "blue": {}}}
     assert [line.split() for line in picture(status(2, update=warming_up), 80, 24) if "red" in line] == [["1", "red"]]
