@@ -110,7 +110,8 @@ class Drift(SimpleEnv):
 
 def settings(variant: str, network: str, epochs: int | None) -> TrainConfig:
     algorithm, own = VARIANTS[variant]
-    own = [*own, *NETWORKS[network], f"update.chunk_length={CHUNK}", *([f"update.num_epochs={epochs}"] if epochs else [])]
+    data = [f"env.num_envs={COPIES}", f"update.rollout_length={STEPS}", f"update.chunk_length={CHUNK}"]
+    own = [*own, *NETWORKS[network], *data, *([f"update.num_epochs={epochs}"] if epochs else [])]
     return resolve(values={"algorithm": algorithm, "task": "benchmark/drift"}, settings=own)
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_POINTS = 100
-COLUMNS = 3
 NUMBERS_IN_CELLS = 8
 """Up to this many agents the heat map's shares stand in it as numbers, and agents have names in the legends."""
 BY_POSITION = {"kl": "KL divergence (nats)", "clip_fraction": "share of clipped ratios", "entropy": "entropy (nats)"}
@@ -51,7 +50,8 @@ class Rounds:
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> Rounds | None:
         """The rounds in rows of a ``metrics.jsonl``, or None where no row has such numbers."""
-        told = [row for row in rows if row.get("kind") == "update" and row.get("positions") and row.get("agents")]
+        updates = [row for row in rows if row.get("kind") == "update" and row.get("positions")]
+        told = [row for row in updates if any("kl" in figures for figures in row["agents"].values())]
         if not told:
             return None
         agents = tuple(told[-1]["agents"])
@@ -100,17 +100,17 @@ def plot_diagnostics(run: Path, output: Path | str) -> Path:
 
 
 def diagnostics_picture(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """The same as an ``<svg>`` element, or None where no row has such numbers."""
+    """The same as an ``<svg>`` element as wide as the report, or None where no row has such numbers."""
     rounds = Rounds.of(rows)
     if rounds is None:
         return None
     from matplotlib import rc_context
 
     with rc_context(FIXED):
-        return svg(draw_rounds(rounds))
+        return svg(draw_rounds(rounds, columns=2))
 
 
-def draw_rounds(rounds: Rounds, title: str | None = None) -> Figure:
+def draw_rounds(rounds: Rounds, title: str | None = None, columns: int = 3) -> Figure:
     """All panels that the run has numbers for."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -127,10 +127,10 @@ def draw_rounds(rounds: Rounds, title: str | None = None) -> Figure:
         panels.append(partial(_bounds, rounds, relative=False))
     if rounds.bounds and rounds.ordered:
         panels.append(partial(_bounds, rounds, relative=True))
-    high = -(-len(panels) // COLUMNS)
-    figure = Figure(figsize=(4.9 * COLUMNS, 3.7 * high), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.08))
+    high = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.9 * columns, 3.7 * high), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.08))
     for number, draw in enumerate(panels, start=1):
-        draw(figure.add_subplot(high, COLUMNS, number))
+        draw(figure.add_subplot(high, columns, number))
     if title:
         figure.suptitle(f"Update rounds of {title}", fontsize=13, fontweight="bold")
     return figure

@@ -20,6 +20,7 @@ MIN_NAME = 14
 # Heading, name in the row of metrics.jsonl, format, width. As many from the left as a terminal has room for.
 COLUMNS = (
     ("score", "score", ".3g", 9),
+    ("Q", "q", ".3f", 9),
     ("clip", "clip", ".3f", 7),
     ("clipped", "clip_fraction", ".1%", 9),
     ("KL", "kl", ".5f", 9),
@@ -105,7 +106,8 @@ def agents(status: Status, width: int, height: int) -> Iterable[Text]:
     rows = [(positions[agent], names[agent], _of_agent(row, agent, names[agent])) for agent in row.get("order", [])]
     columns = _columns(width - 5 - MIN_NAME, {name for *_, own in rows for name in own})
     name_width = width - 5 - sum(own for *_, own in columns)
-    yield heading(width, "update order" if len(set(positions)) > 1 else "update, all agents at once")
+    team = " · ".join(f"{name.replace('_', ' ')} {value:,.4g}" for name, value in row.get("team", {}).items())
+    yield heading(width, "update order" if len(set(positions)) > 1 else "update, all agents at once", (team, "dim"))
     yield line(width, (f"{'':4}{'agent':{name_width}}" + "".join(f"{title:>{own}}" for title, _, _, own in columns), "dim"))
     shown = rows if len(rows) <= height else rows[: height - 1]
     for position, name, own in shown:

@@ -85,14 +85,16 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command) -
     assert code == 2 and "did you mean '.png'" in err
 
 
-def test_a_run_without_such_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command) -> None:
+@pytest.mark.parametrize("kind", ["qmix", "older"])
+def test_a_run_without_such_numbers_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command) -> None:
     monkeypatch.chdir(tmp_path)
-    run = trained(tmp_path / "runs", "a2po")
+    algorithm, own = ("qmix", ["qmix.warm_up_episodes=4", "qmix.batch_episodes=4"]) if kind == "qmix" else ("a2po", [])
+    run = trained(tmp_path / "runs", algorithm, "matrix/penalty", *own)
     rows = [row for row in read_metrics(run / "metrics.jsonl") if row["kind"] == "update"]
-    for row in rows:  # what QMIX and older runs have
-        for name in ("positions", "order", "agents"):
-            del row[name]
-    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    code, _, err = command("plot", "a2po", "--diagnostics")
+    if kind == "older":  # before there were diagnostics
+        for row in rows:
+            del row["positions"]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, _, err = command("plot", algorithm, "--diagnostics")
     assert code == 2 and "no diagnostics of update rounds" in err and "qmix" in err and len(err.splitlines()) == 1
     assert not Path("diagnostics.png").exists() and diagnostics_picture(rows) is None

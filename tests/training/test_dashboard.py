@@ -137,6 +137,17 @@ def test_an_agent_that_the_round_left_alone_has_no_line() -> None:
     assert lines == [["1", "leg_1_知"]]
 
 
+def test_a_learner_without_rounds_shows_its_own_figures() -> None:
+    """QMIX: no clip range; figures of the team stand in the heading."""
+    row = {**status(2).update, "positions": [1, 1], "clips": [], "scores": [], "team": {"epsilon": 0.2501, "td_error": 1.5}}
+    row["order"], row["agents"] = [0, 1], {"red": {"q": 1.25, "actor_grad_norm": 0.1}, "blue": {"q": -2.0, "actor_grad_norm": 0.1}}
+    lines = picture(status(2, update=row), 80, 24)
+    assert any("all agents at once" in line and "epsilon 0.2501 · td error 1.5" in line for line in lines)
+    assert [line.split() for line in lines if "red" in line or "blue" in line] == [["1", "red", "1.250"], ["1", "blue", "-2.000"]]
+    warming_up = {**row, "agents": {"red": {}, "blue": {}}}
+    assert [line.split() for line in picture(status(2, update=warming_up), 80, 24) if "red" in line] == [["1", "red"]]
+
+
 def test_blocks_share_a_position_and_its_clip_range() -> None:
     row = {**status(3).update, "order": [2, 0, 1], "positions": [2, 2, 1], "clips": [0.1, 0.2], "scores": []}
     lines = [line.split()[:3] for line in picture(status(3, update=row), 80, 24) if "leg_" in line]
@@ -147,7 +158,7 @@ def test_before_the_first_episode_and_with_wild_numbers() -> None:
     early = Status(64, None, None, 100.0, 0.5)
     assert "training –" in "\n".join(picture(early, 80, 24)) and len(picture(early, 80, 24)) <= 24
     wild = cells({"clip": 0.2, "clip_fraction": 0.1, "kl": 6.5e31, "objective": -1e9, "value_loss": 1e12})
-    assert len(wild) == 84 and wild.split() == ["–", "0.200", "10.0%", "7e+31", "–", "–", "–", "-1e+09", "1e+12"]
+    assert len(wild) == 93 and wild.split() == ["–", "–", "0.200", "10.0%", "7e+31", "–", "–", "–", "-1e+09", "1e+12"]
     assert [number(value) for value in (-1.5e9, 123456.0, 1234.5, 0.01234)] == ["-1.50e+09", "123,456", "1,234.5", "0.012"]
     assert [duration(seconds) for seconds in (-1, 65, 3723, 100_000)] == ["0:00", "1:05", "1:02:03", "1 d 3 h"]
 
