@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 LABEL = 10
 """Columns left of the chart."""
-# Heading, name in the row of metrics.jsonl, format, width.
-COLUMNS = (
+Columns = tuple[tuple[str, str, str, int], ...]
+"""Heading, name in the row of metrics.jsonl, format, width."""
+COLUMNS: Columns = (
     ("clip", "clip", ".3f", 7),
     ("clipped", "clip_fraction", ".1%", 9),
     ("KL", "kl", ".5f", 9),
@@ -25,7 +26,9 @@ COLUMNS = (
     ("objective", "objective", "+.4f", 11),
     ("value loss", "value_loss", ".4f", 12),
 )
-COLUMNS_WIDTH = sum(width for *_, width in COLUMNS)
+Q_COLUMNS: Columns = (("Q of what was played", "q", "+.4f", 22), ("gradient norm", "actor_grad_norm", ".4f", 16))
+# Name in the row's figures of the team, in words, format.
+TEAM_FIGURES = (("td_error", "TD error", ".3f"), ("epsilon", "epsilon", ".2f"), ("replay_episodes", "replay", ",.0f"))
 TIME_USES = (("sampling", "cyan"), ("update", "magenta"), ("evaluation and saving", "yellow"))
 Part = str | Text | tuple[str, str]
 
@@ -98,17 +101,20 @@ def agents(status: Status, width: int, height: int) -> Iterable[Text]:
     """The last update round: agents in its order, with what happened to each; the first few, and the mean of all."""
     row = status.update
     order, clips, values = row.get("order", []), row.get("clips", []), list(row.get("agents", {}).items())
-    yield heading(width, "update order" if len(clips) > 1 else "update, all agents at once")
-    name_width = width - 5 - COLUMNS_WIDTH
-    yield line(width, (f"{'':4}{'agent':{name_width}}" + "".join(f"{title:>{own}}" for title, _, _, own in COLUMNS), "dim"))
+    team = row.get("team", {})
+    figures = " · ".join(f"{words} {team[name]:{form}}" for name, words, form in TEAM_FIGURES if name in team)
+    yield heading(width, "update order" if len(clips) > 1 else "update, all agents at once", figures)
+    columns = Q_COLUMNS if team else COLUMNS
+    name_width = width - 5 - sum(own for *_, own in columns)
+    yield line(width, (f"{'':4}{'agent':{name_width}}" + "".join(f"{title:>{own}}" for title, _, _, own in columns), "dim"))
     ranges = [{"clip": clips[min(k, len(clips) - 1)]} if clips else {} for k in range(len(order))]
     rows = [(values[agent][0], {**values[agent][1], **own}) for agent, own in zip(order, ranges, strict=True)]
     shown = rows if len(rows) <= height else rows[: height - 1]
     for position, (name, own) in enumerate(shown, start=1):
-        yield line(width, (f"{position:3} ", "dim"), f"{shorten(name, name_width)}{cells(own)}")
+        yield line(width, (f"{position:3} ", "dim"), f"{shorten(name, name_width)}{cells(own, columns)}")
     if len(shown) < len(rows):
         means = {key: sum(own[key] for _, own in rows) / len(rows) for key in rows[0][1]}
-        yield line(width, (f"    {shorten(f'… {len(rows) - len(shown)} more; mean', name_width)}{cells(means)}", "dim"))
+        yield line(width, (f"    {shorten(f'… {len(rows) - len(shown)} more; mean', name_width)}{cells(means, columns)}", "dim"))
 
 
 def state(status: Status, width: int, final: bool) -> Iterable[Text]:
@@ -127,10 +133,10 @@ def results(status: Status) -> str:
     return mean if status.evaluation is None else f"{mean} · greedy {status.evaluation:,.1f}"
 
 
-def cells(values: dict[str, float]) -> str:
+def cells(values: dict[str, float], columns: Columns = COLUMNS) -> str:
     """The numbers of one agent; a dash where there is none."""
     texts = []
-    for _, name, form, width in COLUMNS:
+    for _, name, form, width in columns:
         text = format(values[name], form) if name in values else "–"
         texts.append(f"{text if len(text) < width else format(values[name], '.0e'):>{width}}")
     return "".join(texts)
