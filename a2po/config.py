@@ -6,14 +6,14 @@ import json
 import string
 import tomllib
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, StrictBool, ValidationError, model_validator
 
 from a2po.errors import ConfigError, did_you_mean
+from a2po.presets import load_preset
+from a2po.toml_files import merge, read_toml
 
 DEFAULT_TASK = "mamujoco/HalfCheetah-2x3"
 DEFAULT_PRESET = "fast"
@@ -160,6 +160,21 @@ class TrainConfig(_Section):
     qmix: QmixConfig = QmixConfig()
     run: RunConfig = RunConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _independent_critics(cls, values: Any) -> Any:
+        """Independent PPO is the rule of MAPPO with critics that see what their agent sees."""
+        if not isinstance(values, Mapping) or values.get("algorithm") != "ippo":
+            return values
+        network = values.get("network", {})
+        if isinstance(network, NetworkConfig):
+            network = network.model_dump(include=network.model_fields_set)
+        if not isinstance(network, Mapping):
+            return values  # which is told as any other wrong value
+        if network.get("critic_input") == "state":
+            raise ValueError("network.critic_input = 'state' is not independent PPO: for critics that see the state use algorithm 'mappo'")
+        return {**values, "network": {"critic_input": "observation", **network}}
+
     @model_validator(mode="after")
     def _enough_samples(self) -> TrainConfig:
         length, chunk = self.update.rollout_length, self.update.chunk_length
@@ -175,18 +190,13 @@ class TrainConfig(_Section):
 BARE_KEY_LETTERS = string.ascii_letters + string.digits + "-_"
 
 
-def preset_names() -> list[str]:
-    """The presets that come with the package."""
-    return sorted(entry.name.removesuffix(".toml") for entry in resources.files("a2po.presets").iterdir() if entry.name.endswith(".toml"))
-
-
 def resolve(
     *, preset: str = DEFAULT_PRESET, file: Path | None = None, settings: Iterable[str] = (), values: Mapping[str, Any] | None = None
 ) -> TrainConfig:
     """Build the configuration: defaults < preset < file < ``values`` < ``--set`` settings.
 
     Args:
-        preset: name of a preset, or the path of a TOML file in the same form.
+        preset: name of a preset, the path of a TOML file in the same form, or several of them joined by ``+``.
         file: TOML file with any of the configuration's keys.
         settings: ``section.key=value`` strings; values are TOML literals, bare words are strings.
         values: top-level values such as task, algorithm and seed; None means "not given".
@@ -225,33 +235,6 @@ def validate(values: Mapping[str, Any]) -> TrainConfig:
     except ValidationError as error:
         problems = [_problem(detail) for detail in error.errors()]
         raise ConfigError("\n".join(problems)) from None
-
-
-def load_preset(name: str, task: str, algorithm: str) -> dict[str, Any]:
-    """A preset's values for one task and algorithm: its base sections, then each matching ``[[override]]`` in file order."""
-    if name.endswith(".toml"):
-        data = read_toml(Path(name))
-    elif name in preset_names():
-        data = tomllib.loads(resources.files("a2po.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
-    else:
-        raise ConfigError(f"unknown preset '{name}'{did_you_mean(name, preset_names())} (there are: {', '.join(preset_names())})")
-    data.pop("description", None)
-    values: dict[str, Any] = {}
-    overrides = data.pop("override", [])
-    if not isinstance(overrides, list):
-        raise ConfigError(f"preset '{name}': override must be an array of tables: write [[override]]")
-    for section in [data, *overrides]:
-        tasks, algorithms = (_patterns(name, section, key) for key in ("tasks", "algorithms"))
-        if any(fnmatchcase(task, pattern) for pattern in tasks) and any(fnmatchcase(algorithm, pattern) for pattern in algorithms):
-            values = merge(values, section)
-    return values
-
-
-def _patterns(preset: str, section: dict[str, Any], key: str) -> list[str]:
-    patterns = section.pop(key, ["*"])
-    if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-        raise ConfigError(f"preset '{preset}': {key} of an override must be a list of patterns, got {patterns!r}")
-    return patterns
 
 
 def parse_setting(text: str) -> dict[str, Any]:
@@ -302,35 +285,12 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file's values.
-
-    Raises:
-        ConfigError: it does not exist or cannot be read.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"configuration file '{path}' does not exist") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"configuration file '{path}' cannot be read: {error}") from None
-
-
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """``{"update": {"clip": 0.1}}`` -> ``{"update.clip": 0.1}``."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with the values of ``over``, table by table."""
-    merged = dict(base)
-    for key, value in over.items():
-        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both_tables else value
-    return merged
 
 
 def _problem(detail: Any) -> str:

@@ -1,4 +1,4 @@
-"""Whole training: env-steps per CPU second with its split, A2PO's update over MAPPO's, GRU over MLP, the same work as HARL's HAPPO.
+"""Whole training: env-steps per CPU second with its split, GRU over MLP, the same work as HARL's HAPPO.
 
     python benchmarks/training.py [--iterations 20] [--json benchmarks/results/training.json]
 
@@ -107,32 +107,6 @@ def whole_training(iterations: int) -> dict:
     return {"us_per_step": per_step, "steps_per_cpu_s": 1e6 / total}
 
 
-def update_ratio(iterations: int) -> dict:
-    """A2PO's update over MAPPO's: the same data, network sizes and epochs, one critic per agent; updates alternate."""
-    torch.set_num_threads(1)
-    config = resolve()
-    env = make_env(config, config.env.num_envs, 0, num_threads=1)
-    learners = {}
-    for name in ("mappo", "a2po"):
-        team = TeamPolicy(env.spec, config.network, seed=0)
-        buffer = RolloutBuffer.for_team(team, config.update.rollout_length, config.env.num_envs, config.update.chunk_length)
-        sampler = Sampler(env, team, buffer, generator(0, "sampling"))
-        sampler.start()
-        sampler.collect()
-        learners[name] = PolicyLearner(team, rule(name), config.update, seed=0), prepare(team, buffer)
-    env.close()
-    seconds = {name: [] for name in learners}
-    for repeat in range(iterations + 2):
-        for name, (learner, batch) in learners.items():
-            start = time.process_time()
-            learner.update(batch)
-            if repeat >= 2:
-                seconds[name].append(time.process_time() - start)
-    ratio = statistics.median(mine / other for mine, other in zip(seconds["a2po"], seconds["mappo"], strict=True))
-    print(f"A2PO's update over MAPPO's, two agents, equal epochs, one thread: {ratio:.2f} (asked: at most 1.3)")
-    return {"ms": {name: 1e3 * statistics.median(values) for name, values in seconds.items()}, "ratio": ratio}
-
-
 def recurrent_cost(iterations: int) -> dict:
     """Whole training with a GRU over whole training without, at equal width: in place of the second hidden layer, or behind it."""
     rows = {}
@@ -174,7 +148,6 @@ def main() -> None:
     arguments = parser.parse_args()
     results = {
         "whole_training": whole_training(arguments.iterations),
-        "update_ratio": update_ratio(arguments.iterations),
         "recurrent_cost": recurrent_cost(arguments.iterations),
         "against_harl": against_harl(max(arguments.iterations // 3, 3)),
         "provenance": provenance(),

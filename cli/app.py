@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import a2po
-from a2po.cli import check_env, evaluate, export, inspect, play, plot, runs, sweep, sweep_run, tasks, train
+from a2po.cli import check_env, evaluate, export, inspect, play, plot, presets, runs, sweep, sweep_run, tasks, train
 from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.command("runs")(runs.runs)
 app.command("sweep")(sweep.sweep)
 app.command("sweep-run", hidden=True)(sweep_run.sweep_run)
 app.command("tasks")(tasks.tasks)
+app.command("presets")(presets.presets)
 app.command("check-env")(check_env.check_env)
 
 

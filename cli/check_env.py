@@ -29,11 +29,12 @@ def check_env(
     """Hold an environment against every rule of the contract. Exits with 1 if one is broken."""
     from rich.console import Console
 
-    from a2po.config import merge, parse_setting
+    from a2po.config import parse_setting
     from a2po.errors import EXIT_FAILED, TaskError, foreign, require
 
     require("checking an environment", torch="train", gymnasium="train")
     from a2po.testing.check import ALL_TRAININGS, ONE_TRAINING, check_environment
+    from a2po.toml_files import merge
 
     options: dict[str, Any] = {}
     for text in setting or []:

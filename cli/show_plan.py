@@ -33,11 +33,15 @@ def _counts(plan: Plan) -> list[tuple[str, str]]:
         ("gradient steps", f"{counts.gradient_steps_per_agent:,} per agent"),
         ("evaluations", f"{counts.evaluations:,}, greedy"),
         ("checkpoints", f"{counts.checkpoints:,}, and one for every evaluation that is the best so far"),
-        (
-            "parameters",
-            f"{plan.num_agents} actors of {plan.actor_parameters:,}, {plan.num_critics} critics of {plan.critic_parameters:,}",
-        ),
+        ("parameters", f"{_networks(plan, plan.num_actors, 'actor')}, {_networks(plan, plan.num_critics, 'critic')}"),
     ]
+
+
+def _networks(plan: Plan, number: int, kind: str) -> str:
+    """``2 actors of 1,234``, or ``1 critic of 1,234 for all 2 agents``."""
+    parameters = plan.actor_parameters if kind == "actor" else plan.critic_parameters
+    for_all = f" for all {plan.num_agents} agents" if number < plan.num_agents else ""
+    return f"{number} {kind}{'s' * (number != 1)} of {parameters:,}{for_all}"
 
 
 def _time(plan: Plan) -> list[tuple[str, str]]:

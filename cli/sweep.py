@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 def sweep(
     task: Annotated[list[str] | None, typer.Option(help="What to train on; may be repeated.")] = None,
-    algorithm: Annotated[list[str] | None, typer.Option(help="a2po or mappo; may be repeated.")] = None,
+    algorithm: Annotated[
+        list[str] | None,
+        typer.Option("--algorithm", "--algo", help="a2po, mappo, ippo, coppo, happo, rpisa, qmix or vdn; may be repeated."),
+    ] = None,
     seeds: Annotated[str | None, typer.Option(help="For example 0-2 or 0,1,5; by default 0-2.", show_default=False)] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fixed in all runs; may be repeated.")] = None,
     vary: Annotated[
         list[str] | None, typer.Option(metavar="KEY=V1,V2", help="Several values of a key; the runs cover all combinations.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Environment steps of each run.", show_default=False)] = None,
-    preset: Annotated[str | None, typer.Option(help="fast (ours), paper, or the path of a TOML file.", show_default=False)] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="'a2po presets' lists all; a TOML file of yours; several joined by '+'.", show_default=False)
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with a plan, such as another sweep's sweep.toml.")] = None,
     evaluate: Annotated[int | None, typer.Option(help="Greedy episodes per run at the end; by default 32.", show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="The sweep's folder name under --sweeps; by default the time.")] = None,

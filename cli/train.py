@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 def train(
-    task: Annotated[str | None, typer.Option(help="What to train on; 'a2po tasks' lists all, module:factory names your own.")] = None,
-    algorithm: Annotated[str | None, typer.Option(help="a2po or mappo.")] = None,
-    preset: Annotated[str | None, typer.Option(help="fast (ours), paper, or the path of a TOML file.")] = None,
+    task: Annotated[
+        str | None, typer.Argument(metavar="TASK", help="What to train on; 'a2po tasks' lists all, module:factory names your own.")
+    ] = None,
+    task_option: Annotated[str | None, typer.Option("--task", help="The same, as an option.")] = None,
+    algorithm: Annotated[
+        str | None, typer.Option("--algorithm", "--algo", help="a2po, mappo, ippo, coppo, happo, rpisa, qmix or vdn.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="'a2po presets' lists all; a TOML file of yours; several joined by '+'.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with any configuration keys.")] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="section.key=value; may be repeated.")] = None,
     steps: Annotated[int | None, typer.Option(help="Environment steps over all copies.")] = None,
@@ -38,15 +43,17 @@ def train(
 ) -> None:
     """Train a team: sample, update, evaluate greedily now and then, save. Ctrl-C saves and leaves."""
     from a2po import config as configuration
-    from a2po.errors import require
+    from a2po.errors import UserError, require
 
     require("training", torch="train", gymnasium="train")
     from a2po.training import runs as run_folders
     from a2po.training.loop import train as run_training
     from a2po.training.view import TerminalView
 
+    if task and task_option and task != task_option:
+        raise UserError(f"the task is given twice, as '{task}' and as --task '{task_option}': leave out one")
     settings = [*(setting or []), *([f"run.total_steps={steps}"] if steps is not None else [])]
-    values = {"task": task, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device, "init_from": init_from}
+    values = {"task": task or task_option, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device, "init_from": init_from}
     if resume:
         folder = runs / name if name else run_folders.newest_run(runs)
         chosen = configuration.override(run_folders.open_run(folder), file=config, settings=settings, values=values)

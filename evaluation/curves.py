@@ -21,14 +21,12 @@ import numpy as np
 from a2po.config import flat
 from a2po.errors import RunError, UserError, did_you_mean, require
 from a2po.evaluation.outputs import check_output
-from a2po.evaluation.plots import draw_curves, thinned
+from a2po.evaluation.plots import FORMATS, draw_curves, thinned
 from a2po.evaluation.statistics import mean_interval
-from a2po.files import complete_file
 from a2po.training.metrics import read_metrics
 
 MAX_POINTS = 100
 GRID_POINTS = 200
-FORMATS = (".png", ".svg", ".pdf")
 FEW = 10
 """Fewer runs than this show themselves, and their band is from the smallest to the largest: too few for an interval to say much."""
 
@@ -126,11 +124,7 @@ def plot_runs(runs: Sequence[Path], output: Path | str, *, metric: str = "return
     first, *rest = ("steps", "time") if x == "both" else (x,)
     columns = {first: group_curves(runs, metric=metric, x=first, say=say)}
     columns |= {kind: group_curves(runs, metric=metric, x=kind, say=lambda message: None) for kind in rest}
-    try:
-        with complete_file(path) as temporary:
-            draw_curves(temporary, columns, YLABELS.get(metric, metric))
-    except OSError as error:  # a full disk does not say of which file
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    draw_curves(path, columns, YLABELS.get(metric, metric))
     return path
 
 

@@ -148,7 +148,9 @@ def task_to_play(contestant: Contestant, task: str | None, option: str = "--task
     Raises:
         UserError: only the bundle names an own environment. ``option`` is how the user names it.
     """
-    if task is None and contestant.bundle is not None and ":" in contestant.task:
+    from a2po.envs.registry import runs_foreign_code
+
+    if task is None and contestant.bundle is not None and runs_foreign_code(contestant.task):
         raise UserError(
             f"{contestant.what} names an environment of its own, and making that runs its code: "
             f"if you trust it, add {option}{shlex.quote(contestant.task)}"

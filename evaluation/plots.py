@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from a2po.files import complete_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from a2po.evaluation.curves import GroupCurve
 
@@ -21,6 +24,7 @@ MAX_POINTS = 400
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Told apart by the colour-blind, too. Source: Okabe and Ito, "Color Universal Design", 2008."""
 
+FORMATS = (".png", ".svg", ".pdf")
 STYLES = ("-", "--", "-.", ":")  # once through the colours
 FIXED: Any = {"svg.hashsalt": "a2po", "svg.fonttype": "none", "font.family": "sans-serif"}
 """Fixed ids (and no date): the same data gives the same picture."""
@@ -39,7 +43,6 @@ def learning_curve(rows: Sequence[dict[str, Any]]) -> str | None:
     if not training and not evaluations:
         return None
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with rc_context(FIXED):
@@ -58,16 +61,37 @@ def learning_curve(rows: Sequence[dict[str, Any]]) -> str | None:
         axes.set(xlabel="environment steps", ylabel="return per episode")
         axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
         axes.legend(loc="lower right", fontsize=8, frameon=False)
-        _plain(axes)
-        buffer = io.StringIO()
-        FigureCanvasSVG(figure)
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        plain(axes)
+        return svg(figure)
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an ``<svg>`` element."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure)
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
 
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure whole or not at all; the format is the suffix. Replaces what is there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    stamp = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
+    try:
+        with complete_file(path) as temporary:
+            figure.savefig(temporary, format=path.suffix.lower().removeprefix("."), dpi=150, metadata=stamp)
+    except OSError as error:  # a full disk does not say of which file
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
 def draw_curves(path: Path, columns: Mapping[str, Sequence[GroupCurve]], ylabel: str) -> None:
-    """Draw a panel for each task (and each of steps and time) into a file; the format is the suffix.
+    """Draw a panel for each task (and each of steps and time) into a file; see ``save``.
 
     Args:
         path: the file.
@@ -88,8 +112,7 @@ def draw_curves(path: Path, columns: Mapping[str, Sequence[GroupCurve]], ylabel:
             axes = figure.add_subplot(high, wide, number + 1)
             _panel(axes, [group for group in columns[kind] if group.task == task], labels, kind)
             axes.set_ylabel(ylabel if number % wide == 0 else "")
-        stamp = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
-        figure.savefig(path, format=path.suffix.lower().removeprefix("."), dpi=150, metadata=stamp)
+        save(figure, path)
 
 
 def _panel(axes: Axes, groups: Sequence[GroupCurve], labels: Sequence[str], kind: str) -> None:
@@ -106,15 +129,16 @@ def _panel(axes: Axes, groups: Sequence[GroupCurve], labels: Sequence[str], kind
         axes.set_xlabel(f"time spent training ({unit})")
     else:
         axes.set_xlabel("environment steps")
-        axes.xaxis.set_major_formatter(lambda step, _: _short(step))
+        axes.xaxis.set_major_formatter(lambda step, _: short(step))
     thin = any(group.shows_runs and len(group.runs) > 1 for group in groups)
     title = groups[0].task + (" (thin lines: single runs)" if thin else "")
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "alignment": "left"}  # above the axes, where no curve is
     axes.legend(title=title, fontsize=8, title_fontsize=9, frameon=False, **place)
-    _plain(axes)
+    plain(axes)
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """A grid, and no frame where nothing is read."""
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -124,7 +148,7 @@ def _time_unit(seconds: float) -> tuple[float, str]:
     return (1.0, "s") if seconds < 180 else (60.0, "min") if seconds < 3 * 3600 else (3600.0, "h")
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
     """1,500,000 -> ``1.5M``."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= size:

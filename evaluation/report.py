@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a2po.errors import BundleError, require
+from a2po.evaluation.diagnostics_plot import diagnostics_picture
 from a2po.evaluation.figures import interval_of, number
 from a2po.evaluation.plots import learning_curve
 from a2po.evaluation.results import Home, read_results
@@ -32,7 +33,8 @@ def write_report(home: Home) -> Path:
     template = environment.from_string(resources.files("a2po.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8"))
     try:
         facts = _facts(home)
-        page = template.render(curve=learning_curve(facts.pop("rows")), **facts)
+        rows = facts.pop("rows")
+        page = template.render(curve=learning_curve(rows), diagnostics=diagnostics_picture(rows), **facts)
     except (jinja2.TemplateError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise BundleError(f"no report: '{home.bundle}' or its run says what no report can show ({error})") from None
     replace_text(home.report, page)

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 from torch import Tensor, nn
 
 from a2po.envs.protocol import TaskSpec
-from a2po.networks.actor import Actor, ActorShape, ObservationScale
+from a2po.networks.actor import Actor, ActorShape, ObservationScale, with_agent_id
 from a2po.networks.distributions import MaskedCategorical
 from a2po.networks.team_policy import TeamPolicy
 
@@ -25,7 +25,7 @@ class Ports:
     @classmethod
     def of(cls, shape: ActorShape) -> Ports:
         """What an actor of this shape takes and gives."""
-        sizes, actions, state = (shape.network.input_size,), (shape.network.output_size,), shape.state_shape
+        sizes, actions, state = (shape.obs_size,), (shape.network.output_size,), shape.state_shape
         inputs: dict[str, tuple[int, ...]] = {"obs": sizes}
         outputs: dict[str, tuple[int, ...]] = {"action": () if shape.discrete else actions}
         if shape.discrete:
@@ -41,7 +41,8 @@ class Ports:
 class ActorGraph(nn.Module):
     """An actor with its normalisation, its tanh, and the way to its Box, in single precision on the CPU.
 
-    The observation statistics and the Box are buffers, so that ``state_dict`` holds every number of the graph.
+    The observation statistics, the agent id of a team with shared parameters and the Box are buffers, so that ``state_dict`` holds
+    every number of the graph.
     """
 
     def __init__(self, actor: Actor, box: Box | None) -> None:
@@ -52,6 +53,8 @@ class ActorGraph(nn.Module):
         if scale is not None:
             self.register_buffer("observation_mean", scale.mean)
             self.register_buffer("observation_inverse_std", scale.inverse_std)
+        if actor.agent_id is not None:
+            self.register_buffer("agent_id", actor.agent_id)
         if box is not None:
             low, high = (torch.from_numpy(np.asarray(bound, np.float32).reshape(-1).copy()) for bound in (box.low, box.high))
             self.register_buffer("action_low", low)
@@ -73,6 +76,8 @@ class ActorGraph(nn.Module):
         features = obs
         if self.clip is not None:
             features = ObservationScale(self.get_buffer("observation_mean"), self.get_buffer("observation_inverse_std"), self.clip)(obs)
+        if self.actor.shape.id_size:
+            features = with_agent_id(features, self.get_buffer("agent_id"))
         parameters, state_out = self.actor(features, action_mask, obs.new_zeros(0) if state_in is None else state_in)
         distribution = self.actor.distribution(parameters)
         if isinstance(distribution, MaskedCategorical):

@@ -118,6 +118,27 @@ def preopc(
 
 
 @torch.no_grad()
+def value_targets(advantages: Tensor, values: Tensor, ratios: Tensor | None, target: Literal["preopc", "vtrace"] = "preopc") -> Tensor:
+    """What critics learn from corrected advantages.
+
+        "preopc"  V + A, the target of the paper: the first step is not weighted
+        "vtrace"  V + min(1, ρ) A: each step is weighted by its ratio, the first one too
+
+    Args:
+        advantages: [T, ...] of ``preopc`` with the trace "paper" for "vtrace"; any for "preopc".
+        values: [T, ...] V.
+        ratios: [T, ...] ρ as in ``preopc``, or None where nobody moved yet.
+        target: which of the two.
+
+    Returns: [T, ...].
+    Source: Wang et al., ICLR 2023; Espeholt et al., "IMPALA", ICML 2018 (V-trace).
+    """
+    if target == "preopc" or ratios is None:
+        return values + advantages
+    return values + ratios.clamp(max=1.0) * advantages
+
+
+@torch.no_grad()
 def normalise(advantages: Tensor, mask: Tensor | None) -> Tensor:
     """Advantages with mean 0 and standard deviation 1 over the masked-in entries, applied to every entry.
 

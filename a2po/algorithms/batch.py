@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -22,7 +22,7 @@ class Selection(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """M = T · B samples in the order of time, then copy. C is the number of critics: N, or 1.
+    """M = T · B samples in the order of time, then copy. C is the number of values: N, or 1.
 
     Networks with memory are trained through chunks of c steps of one copy. There are K = M / c of them, in the order of time,
     then copy; without memory c = 1 and every sample is a chunk.
@@ -32,7 +32,7 @@ class Batch:
     action_mask: Tensor | None  # [N, M, A]
     samples: Tensor  # [N, M] or [N, M, A]
     mask: Tensor  # [N, M] float: 1 where the agent was alive and the episode is valid
-    state: Tensor  # [M, S] or [N, M, S]
+    state: Tensor  # [M, S] or [N, M, S]; the observations themselves where critics see these
     old_values: Tensor  # [C, M] in the value normaliser's units
     value_mask: Tensor  # [M] float: 1 where the episode is valid
     rewards: Tensor  # [T, B, N]
@@ -58,6 +58,22 @@ class Batch:
     def chunk_length(self) -> int:
         """The steps of a chunk, c."""
         return self.num_samples // self.num_chunks
+
+    def of(self, agents: tuple[int, ...]) -> Batch:
+        """The same samples of some agents, ascending, and of their critics. What the estimators need stays whole."""
+        rows = _rows(agents)
+        critics = rows if len(self.old_values) > 1 else slice(0, 1)
+        return replace(
+            self,
+            obs=self.obs[rows],
+            action_mask=None if self.action_mask is None else self.action_mask[rows],
+            samples=self.samples[rows],
+            mask=self.mask[rows],
+            state=self.state[critics] if self.state.dim() == 3 else self.state,
+            old_values=self.old_values[critics],
+            actor_memory=self.actor_memory[rows],
+            critic_memory=self.critic_memory[critics],
+        )
 
     def agent_major(self, values: Tensor) -> Tensor:
         """[T, B, N] -> [N, M]."""
@@ -99,7 +115,12 @@ def passes(chunks: Rows, max_chunks: int) -> Iterator[Rows]:
         yield from torch.split(chunks, max_chunks)
 
 
-def pick(values: Tensor, agents: slice, rows: Rows) -> Tensor:
-    """Some agents' samples or chunks: [N, M, ...] -> [n, m, ...]."""
-    chosen = values[agents]
-    return chosen[:, rows] if isinstance(rows, slice) else chosen.index_select(1, rows)
+def pick(values: Tensor, rows: Rows) -> Tensor:
+    """Some samples or chunks of every agent: [n, M, ...] -> [n, m, ...]."""
+    return values[:, rows] if isinstance(rows, slice) else values.index_select(1, rows)
+
+
+def _rows(agents: tuple[int, ...]) -> slice | list[int]:
+    """A range where it can be one: then what is indexed is a view."""
+    first, last = agents[0], agents[-1] + 1
+    return slice(first, last) if len(agents) == last - first else list(agents)

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 import torch
 from torch import Tensor
 
 from a2po.algorithms import advantages as estimators
-from a2po.algorithms import objectives, ordering
-from a2po.algorithms.batch import Batch, Rows, Selection, minibatches, passes, pick
-from a2po.algorithms.diagnostics import RoundMetrics
-from a2po.algorithms.update_rules import UpdateRule
+from a2po.algorithms import diagnostics, ordering
+from a2po.algorithms.batch import Batch
+from a2po.algorithms.diagnostics import RoundMetrics, UpdateReport
+from a2po.algorithms.turn import Turn, TurnTrainer, evaluate
+from a2po.algorithms.update_rules import UpdateRule, check_settings
 from a2po.config import UpdateConfig
-from a2po.errors import ConfigError
-from a2po.networks.distributions import MaskedCategorical, TanhMeanGaussian
-from a2po.networks.stack import AdamSettings
+from a2po.networks.group import Group
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import generator
 
-Distribution = MaskedCategorical | TanhMeanGaussian
-CPU_ROWS = 2048
-"""On a CPU a minibatch goes through the networks in parts of this many samples, so that activations stay in the cache."""
-
 
 @dataclass
-class UpdateReport:
-    """What one round did. ``per_agent`` holds means over all minibatches, [N] each."""
+class _Round:
+    """What changes while a round goes on. M samples, N agents."""
 
-    order: list[int] = field(default_factory=list)
-    clips: list[float] = field(default_factory=list)
-    scores: list[list[float]] = field(default_factory=list)
-    per_agent: dict[str, list[float]] = field(default_factory=dict)
-    team: dict[str, float] = field(default_factory=dict)
+    batch: Batch
+    advantages: Tensor  # [T, B, N] each agent's, as it was last estimated
+    log_ratios: Tensor  # [N, M] of the present policies to those that sampled; 0 where an agent was not alive
+    old_log_probs: Tensor  # [N, M] of the policies that sampled, of the agents in ``asked``
+    entropies: Tensor  # [N] of the same
+    asked: set[int] = field(default_factory=set)
+    moved: bool = False
+
+    @classmethod
+    def begin(cls, batch: Batch, advantages: Tensor) -> _Round:
+        return cls(batch, advantages, torch.zeros_like(batch.mask), torch.zeros_like(batch.mask), torch.zeros_like(batch.mask[:, 0]))
+
+    def ratios(self) -> Tensor:
+        """[T, B, 1] ρ = ∏ π̂ʲ/πʲ over all agents: those that did not move add a factor of 1."""
+        return self.log_ratios.sum(0).exp().view(self.batch.rewards.shape[:2]).unsqueeze(-1)
 
 
 @dataclass(frozen=True)
-class _Turn:
-    """What stays the same while some agents, n of them, are updated."""
+class _Place:
+    """Who is trained next, for how many epochs, at which of how many positions (from 1)."""
 
-    agents: slice
-    batch: Batch
-    advantages: Tensor  # [n, M] normalised
-    targets: Tensor  # [c, M] of their critics
-    old_log_probs: Tensor  # [n, M]
-    entropy: Tensor  # [n] mean over the active samples, of the policies that sampled
-    others: Tensor  # [M], ρ of the agents updated before
-    clip: float
+    agents: tuple[int, ...]
+    position: int
+    num_positions: int
+    epochs: int
 
 
 class PolicyLearner:
@@ -55,144 +58,172 @@ class PolicyLearner:
     Args:
         team: the networks to train.
         rule: who is updated when, and with which advantage, weight and clip range.
-        settings: epochs, minibatches, step sizes.
+        settings: epochs, minibatches, step sizes, and what of the rule is to be different.
         seed: separate streams for the order and for each agent's minibatches.
+
+    Raises:
+        ConfigError: a setting has no meaning for the rule or the team.
     """
 
     def __init__(self, team: TeamPolicy, rule: UpdateRule, settings: UpdateConfig, *, seed: int) -> None:
+        check_settings(rule, settings, team.spec.num_agents)
         self.team, self.rule, self.settings = team, rule, settings
         self.num_agents = team.spec.num_agents
-        if settings.order and rule.simultaneous:
-            raise ConfigError(f"update.order = '{settings.order}' has no meaning for {rule.name}, which updates all agents at once")
         self.order = settings.order or rule.order
-        self.adam = AdamSettings(settings.adam_epsilon, settings.max_grad_norm)
+        self.blocks = [self.num_agents] if self.order is None else ordering.block_sizes(self.num_agents, settings.num_blocks)
+        self.corrects = rule.correct_advantage if settings.advantage is None else settings.advantage == "preopc"
+        self.clip_schedule = settings.clip_schedule or ("adaptive" if rule.adaptive_clip else "constant")
+        self.pooled = team.shared if settings.advantage_normalisation is None else settings.advantage_normalisation == "pooled"
+        self.trainer = TurnTrainer(rule, settings, pooled=team.shared)
+        self.waiting = list(range(self.num_agents))
+        """Who has not had a rollout yet, where one serves one agent."""
         self.order_stream = generator(seed, "update order")
+        self.critic_stream = generator(seed, "critic minibatches")
         self.minibatch_streams = [generator(seed, "minibatches", agent) for agent in range(self.num_agents)]
 
     def update(self, batch: Batch, *, learning_rate_scale: float = 1.0) -> UpdateReport:
-        """Improve the team on one batch, then return what happened.
-
-        Position k of the order sees the ratios of the agents before it: ρ = ∏_{j before k} π̂ʲ/πʲ.
-        """
+        """Improve the team on one batch, then return what happened."""
         report, metrics = UpdateReport(), RoundMetrics(self.num_agents)
-        log_rho = torch.zeros_like(batch.mask[0])  # [M], log ρ
-        entropies = torch.zeros_like(batch.mask[:, 0])  # [N]
-        advantages = self._advantages(batch, None)
-        self.team.value_norm.update(*self._valid_returns(batch, advantages))
-        remaining = list(range(self.num_agents))
-        num_positions = self.num_agents if self.order else 1
-        for position in range(num_positions):
-            if position > 0 and self.rule.correct_advantage:
-                advantages = self._advantages(batch, log_rho)
-            agents = self._next_agents(position, batch, advantages, remaining, report)
-            turn = self._turn(agents, batch, advantages, log_rho.exp(), self._clip(position, num_positions))
-            self._train(turn, learning_rate_scale, metrics)
-            report.clips.append(turn.clip)
-            entropies[agents] = turn.entropy
-            remaining = [agent for agent in remaining if not agents.start <= agent < agents.stop]
-            if remaining:
-                log_ratios = (self._evaluate(agents, batch)[0] - turn.old_log_probs) * batch.mask[agents]
-                log_rho = log_rho + log_ratios.sum(0)
-        report.per_agent = {**metrics.means(), "entropy": entropies.tolist()}
+        plain = self._estimate(batch, None, slice(None))
+        now = _Round.begin(batch, plain.clone())
+        self.team.value_norm.update(*self._valid_returns(batch, plain))
+        positions: dict[int, int] = {}
+        for place in self._places(now, report):
+            turn = self._turn(place, now)
+            for agent in place.agents:
+                positions.setdefault(agent, place.position)
+            if len(report.clips) < place.num_positions:
+                report.clips.append(turn.clip if isinstance(turn.clip, float) else float(turn.clip.mean()))
+            stream = self.minibatch_streams[place.agents[0]]
+            self.trainer.train(turn, place.epochs, stream, learning_rate_scale, metrics, critics=not self.rule.critics_last)
+            self._note_ratios(place, now)
+        if self.rule.critics_last:
+            everyone = self._turn(_Place(tuple(range(self.num_agents)), 1, 1, self.settings.num_epochs), now)
+            self.trainer.train(everyone, self.settings.num_epochs, self.critic_stream, learning_rate_scale, metrics, actors=False)
+        report.positions = [positions.get(agent, 0) for agent in range(self.num_agents)]
+        self._diagnose(now, plain, metrics, report)
         return report
 
-    def _advantages(self, batch: Batch, log_rho: Tensor | None) -> Tensor:
-        """[T, B, N]: plain GAE before anybody moved, else corrected for what the preceding agents changed."""
+    def _diagnose(self, now: _Round, plain: Tensor, metrics: RoundMetrics, report: UpdateReport) -> None:
+        """What the round did, from the policies as it left them. ``plain`` is the advantage of those that sampled."""
+        batch, mask = now.batch, now.batch.mask
+        values = batch.agent_major(batch.values)
+        measured = diagnostics.policy_change(now.log_ratios, mask)
+        measured["explained_variance"] = diagnostics.explained_variance(values, values + batch.agent_major(plain), batch.value_mask)
+        measured["entropy"] = now.entropies
+        report.per_agent = {**metrics.means(), **{name: figures.tolist() for name, figures in measured.items()}}
+        epsilon = diagnostics.largest_advantage(batch.agent_major(plain), mask)
+        alphas = report.per_agent["total_variation"]
+        report.bounds = diagnostics.estimated_bounds(alphas, epsilon, self.settings.discount, report.order, report.positions)
+
+    def _places(self, now: _Round, report: UpdateReport) -> Iterator[_Place]:
+        """Who is trained when. Each place is chosen after the one before was trained.
+
+        Separate parameters: the blocks of the order one after another, all epochs each. Shared parameters: an order for each of
+        ⌈epochs / blocks⌉ sweeps, whose places are the first block, the first two, ..., all: every step changes everybody.
+        """
+        blocks, epochs = len(self.blocks), self.settings.num_epochs
+        if self.rule.one_per_rollout:
+            self.waiting = self.waiting or list(range(self.num_agents))
+            position = self.num_agents - len(self.waiting)
+            yield _Place(self._choose(1, position, self.waiting, now, report), position + 1, self.num_agents, epochs)
+            return
+        cumulative = self.team.shared and blocks > 1
+        for sweep in range(ceil(epochs / blocks) if cumulative else 1):
+            chosen: tuple[int, ...] = ()
+            remaining, heard = list(range(self.num_agents)), report if sweep == 0 else UpdateReport()
+            for position, size in enumerate(self.blocks):
+                block = self._choose(size, self.num_agents - len(remaining), remaining, now, heard)
+                chosen = tuple(sorted((*chosen, *block))) if cumulative else block
+                if self.corrects and now.moved and not self._rescores:
+                    self._correct(now, list(chosen))
+                yield _Place(chosen, position + 1, blocks, 1 if cumulative else epochs)
+
+    @property
+    def _rescores(self) -> bool:
+        """The order looks at the advantages before every choice."""
+        return self.order is not None and self.settings.rescore == "per_agent" and ordering.is_greedy(self.order)
+
+    def _choose(self, size: int, position: int, remaining: list[int], now: _Round, report: UpdateReport) -> tuple[int, ...]:
+        """The next ``size`` agents in the order, ascending, taken out of ``remaining``. ``position`` counts agents, from 0."""
+        if self.order is None:
+            report.order = list(remaining)
+            return tuple(remaining)
+        if self.corrects and now.moved and self._rescores:
+            self._correct(now, slice(None))
+        if not report.scores or self._rescores:
+            report.scores.append(self._scores(now).tolist())
+        chosen = []
+        for offset in range(size):
+            uniform = None
+            if ordering.is_random(self.order, position + offset):
+                uniform = float(torch.rand((), generator=self.order_stream, dtype=torch.float64))
+            chosen.append(ordering.next_agent(self.order, position + offset, report.scores[-1], remaining, uniform))
+            remaining.remove(chosen[-1])
+        report.order += chosen
+        return tuple(sorted(chosen))
+
+    def _scores(self, now: _Round) -> Tensor:
+        """[N] what the greedy orders compare."""
+        mask = now.batch.mask.T
+        if self.settings.score == "advantage":
+            return ordering.advantage_scores(now.advantages.flatten(0, 1), mask)
+        normalised = estimators.normalise(now.advantages.flatten(0, 1), mask)
+        return ordering.advantage_scores(normalised, mask, now.batch.old_values.T.expand_as(mask))
+
+    def _estimate(self, batch: Batch, ratios: Tensor | None, agents: slice | Sequence[int]) -> Tensor:
+        """[T, B, n] of some agents: plain GAE before anybody moved, else corrected by the ratios ρ [T, B, 1]."""
         discount, trace_decay = self.settings.discount, self.settings.trace_decay
-        data = (batch.rewards, batch.values, batch.next_values, batch.terminated, batch.truncated)
-        if log_rho is None:
+        rewards, values, successors, terminated, truncated = (
+            x[..., agents] for x in (batch.rewards, batch.values, batch.next_values, batch.terminated, batch.truncated)
+        )
+        data = (rewards, values, successors, terminated, truncated)
+        if ratios is None:
             return estimators.gae(*data, discount=discount, trace_decay=trace_decay)
-        ratios = log_rho.exp().view(batch.rewards.shape[:2]).unsqueeze(-1).expand_as(batch.rewards)
-        return estimators.preopc(*data, ratios, discount=discount, trace_decay=trace_decay, trace=self.settings.trace)
+        return estimators.preopc(*data, ratios.expand_as(rewards), discount=discount, trace_decay=trace_decay, trace=self.settings.trace)
 
-    def _next_agents(self, position: int, batch: Batch, advantages: Tensor, remaining: list[int], report: UpdateReport) -> slice:
-        """The agents to update now: all of them, or the next one in the order."""
-        if not self.order:
-            report.order = remaining
-            return slice(0, self.num_agents)
-        if position == 0 or self.settings.rescore == "per_agent":
-            report.scores.append(ordering.advantage_scores(advantages.flatten(0, 1), batch.mask.T).tolist())
-        uniform = None
-        if ordering.is_random(self.order, position):
-            uniform = float(torch.rand((), generator=self.order_stream, dtype=torch.float64))
-        agent = ordering.next_agent(self.order, position, report.scores[-1], remaining, uniform)
-        report.order.append(agent)
-        return slice(agent, agent + 1)
+    def _correct(self, now: _Round, agents: slice | Sequence[int]) -> None:
+        """Estimate the advantages of some agents anew, for what changed since the rollout."""
+        now.advantages[..., agents] = self._estimate(now.batch, now.ratios(), agents)
 
-    def _clip(self, position: int, num_positions: int) -> float:
-        if not self.rule.adaptive_clip:
+    def _turn(self, place: _Place, now: _Round) -> Turn:
+        """Everything that the agents of a place are trained with."""
+        group, batch = Group(self.team, place.agents), now.batch.of(place.agents)
+        self._ask(place.agents, now)
+        outside = [agent for agent in range(self.num_agents) if agent not in place.agents]
+        return Turn(
+            group,
+            batch,
+            advantages=self._normalised(place.agents, now),
+            targets=self._targets(place.agents, now),
+            old_log_probs=now.old_log_probs[list(place.agents)],
+            others=now.log_ratios[outside].sum(0),
+            clip=self._clip(place, now),
+            others_clip=self.settings.clip / 2 if self.settings.others_clip == "fixed" else None,
+        )
+
+    def _clip(self, place: _Place, now: _Round) -> float | Tensor:
+        if self.clip_schedule == "constant":
             return self.settings.clip
-        return ordering.adaptive_clip(self.settings.clip, position + 1, num_positions, self.settings.clip_coefficient)
+        if self.clip_schedule == "adaptive":
+            return ordering.adaptive_clip(self.settings.clip, place.position, place.num_positions, self.settings.clip_coefficient)
+        return ordering.ratio_proportional_clip(self.settings.clip, now.log_ratios.exp().T)[list(place.agents)].unsqueeze(1)
 
-    def _turn(self, agents: slice, batch: Batch, advantages: Tensor, others: Tensor, clip: float) -> _Turn:
-        """A turn on ``advantages`` [T, B, N]. ``others`` [M] is ρ, not its logarithm."""
-        own = zip(batch.agent_major(advantages)[agents], batch.mask[agents], strict=True)
-        normalised = torch.stack([estimators.normalise(values, mask) for values, mask in own])
-        targets, (log_probs, entropy) = self._targets(batch, advantages, agents), self._evaluate(agents, batch)
-        return _Turn(agents, batch, normalised, targets, log_probs, entropy, others, clip)
+    def _normalised(self, agents: tuple[int, ...], now: _Round) -> Tensor:
+        """[n, M] advantages with mean 0 and spread 1, each agent's by itself or all agents' together."""
+        advantages, mask = now.batch.agent_major(now.advantages), now.batch.mask
+        if self.pooled:
+            return estimators.normalise(advantages, mask)[list(agents)]
+        return torch.stack([estimators.normalise(advantages[agent], mask[agent]) for agent in agents])
 
-    def _train(self, turn: _Turn, rate_scale: float, metrics: RoundMetrics) -> None:
-        """All epochs of the turn's actors and of their critics."""
-        team, settings, batch, agents = self.team, self.settings, turn.batch, turn.agents
-        critics = self._critics(agents)
-        actor, critic = team.actor(agents.start, agents.stop), team.critic(critics.start, critics.stop)
-        leaves = [*(actor.weights[name] for name in team.actors.shapes), *(critic.weights[name] for name in team.critics.shapes)]
-        split = len(team.actors.shapes)
-        stream = self.minibatch_streams[agents.start]
-        for _ in range(settings.num_epochs):
-            for minibatch in minibatches(batch.num_chunks, settings.num_minibatches, stream, team.device):
-                samples = batch.select(minibatch).samples
-                weights = _weights(batch.mask[agents], samples), _weights(batch.value_mask[None], samples)
-                gradients: list[Tensor] = []
-                for chunks in passes(minibatch, self._max_chunks(batch)):
-                    part = batch.select(chunks)
-                    policy_loss = self._policy_loss(turn, part, weights[0], metrics)
-                    value_loss = self._value_loss(turn, part, weights[1])
-                    own = torch.autograd.grad(policy_loss + value_loss.sum(), leaves)
-                    gradients = [total + more for total, more in zip(gradients, own, strict=True)] if gradients else list(own)
-                    metrics.add(agents, value_loss=value_loss.detach())
-                actor_norm = team.actors.adam_step(agents, gradients[:split], settings.actor_learning_rate * rate_scale, self.adam)
-                critic_norm = team.critics.adam_step(critics, gradients[split:], settings.critic_learning_rate * rate_scale, self.adam)
-                metrics.add(agents, actor_grad_norm=actor_norm, critic_grad_norm=critic_norm)
-                metrics.minibatch_done(agents)
-
-    def _policy_loss(self, turn: _Turn, part: Selection, weights: Tensor, metrics: RoundMetrics) -> Tensor:
-        """Negative surrogate and entropy bonus, summed over the agents; each is a mean over the agent's active samples."""
-        agents, batch, rows = turn.agents, turn.batch, part.samples
-        distribution = self._distribution(agents, batch, part)
-        weight = pick(batch.mask, agents, rows) * weights
-        log_ratio = distribution.log_prob(pick(batch.samples, agents, rows)) - pick(turn.old_log_probs, slice(None), rows)
-        ratio = log_ratio.exp()
-        others = pick(turn.others.expand_as(batch.mask), agents, rows)
-        surrogate = objectives.surrogate(self.rule, ratio, others, pick(turn.advantages, slice(None), rows), clip=turn.clip)
-        loss = -(surrogate * weight).sum()
-        if self.settings.entropy_coefficient:
-            loss = loss - self.settings.entropy_coefficient * (distribution.entropy() * weight).sum()
-        metrics.add_policy(agents, surrogate.detach(), ratio.detach(), log_ratio.detach(), weight, turn.clip)
-        return loss
-
-    def _distribution(self, agents: slice, batch: Batch, part: Selection) -> Distribution:
-        """What the agents' actors would do now, in the samples of ``part``, from the memories that they had then."""
-        actor, rows = self.team.actor(agents.start, agents.stop), part.samples
-        action_mask = None if batch.action_mask is None else pick(batch.action_mask, agents, rows)
-        memory = pick(batch.actor_memory, agents, part.chunks)
-        return actor.distribution(actor.unroll(pick(batch.obs, agents, rows), action_mask, memory, batch.keep_of(part)))
-
-    def _critics(self, agents: slice) -> slice:
-        """Theirs, or the one of the team."""
-        return agents if self.team.num_critics > 1 else slice(0, 1)
-
-    def _value_loss(self, turn: _Turn, part: Selection, weights: Tensor) -> Tensor:
-        """[c] mean value loss of each critic over the valid samples."""
-        critics, batch, rows = self._critics(turn.agents), turn.batch, part.samples
-        critic = self.team.critic(critics.start, critics.stop)
-        state = pick(batch.state, critics, rows) if batch.state.dim() == 3 else pick(batch.state[None], slice(None), rows)[0]
-        values = critic.unroll(state, pick(batch.critic_memory, critics, part.chunks), batch.keep_of(part))
-        weight = pick(batch.value_mask[None], slice(None), rows) * weights
-        old, target = pick(batch.old_values, critics, rows), pick(turn.targets, slice(None), rows)
-        clip = self.settings.clip if self.settings.clip_value else None
-        losses = objectives.value_loss(values, old, target, clip=clip, huber_delta=self.settings.huber_delta or None)
-        return (losses * weight).sum(1)
+    def _targets(self, agents: tuple[int, ...], now: _Round) -> Tensor:
+        """[c, M] normalised returns for the agents' critics; for a team's one critic the mean over all agents."""
+        batch, ratios = now.batch, now.ratios() if now.moved and self.corrects else None
+        ratios = None if ratios is None else ratios.expand_as(now.advantages)
+        returns = batch.agent_major(estimators.value_targets(now.advantages, batch.values, ratios, self.settings.value_target))
+        if self.team.num_critics > 1:
+            return self.team.normalise_returns(returns)[list(agents)]
+        return self.team.normalise_returns(returns.mean(0, keepdim=True))
 
     def _valid_returns(self, batch: Batch, advantages: Tensor) -> tuple[Tensor, Tensor]:
         """[M, C] returns and the mask of the valid ones, for the value normaliser."""
@@ -200,45 +231,38 @@ class PolicyLearner:
         returns = returns if self.team.num_critics > 1 else returns.mean(1, keepdim=True)
         return returns, batch.value_mask.unsqueeze(-1).expand_as(returns)
 
-    def _targets(self, batch: Batch, advantages: Tensor, agents: slice) -> Tensor:
-        """[c, M] normalised returns for the agents' critics; for a team's one critic the mean over all agents."""
-        returns = batch.agent_major(advantages + batch.values)
-        if self.team.num_critics > 1:
-            return self.team.normalise_returns(returns)[agents]
-        return self.team.normalise_returns(returns.mean(0, keepdim=True))
+    def _changed_with(self, agents: tuple[int, ...]) -> tuple[int, ...]:
+        """Whose policies change when these agents are trained."""
+        return tuple(range(self.num_agents)) if self.team.shared else agents
 
-    @torch.no_grad()
-    def _evaluate(self, agents: slice, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log-probabilities [n, M] of the batch's samples under the agents' policies as they are now, and the policies' mean entropy [n].
+    def _ask(self, agents: tuple[int, ...], now: _Round) -> None:
+        """Ask the policies that sampled, before they change, for the probabilities of what was played."""
+        concerned = self._changed_with(agents)
+        if not now.asked.issuperset(concerned):
+            rows = list(concerned)
+            now.old_log_probs[rows], now.entropies[rows] = evaluate(Group(self.team, concerned).actor, now.batch.of(concerned))
+            now.asked.update(concerned)
 
-        The policy that sampled is asked again, in the form that training asks in, so that the first ratios are 1 to the last bit or two:
-        products of other shapes round differently, and a recurrent state carries that along.
-        """
-        log_probs, entropy = torch.empty_like(batch.mask[agents]), torch.empty_like(batch.mask[agents])
-        for chunks in passes(slice(0, batch.num_chunks), self._max_chunks(batch)):
-            part = batch.select(chunks)
-            distribution = self._distribution(agents, batch, part)
-            log_probs[:, part.samples] = distribution.log_prob(pick(batch.samples, agents, part.samples))
-            entropy[:, part.samples] = distribution.entropy()
-        mask = batch.mask[agents]
-        return log_probs, (entropy * mask).sum(1) / mask.sum(1).clamp(min=1.0)
-
-    def _max_chunks(self, batch: Batch) -> int:
-        """How many chunks go through the networks at once."""
-        return max(CPU_ROWS // batch.chunk_length, 1) if self.team.device.type == "cpu" else batch.num_chunks
+    def _note_ratios(self, place: _Place, now: _Round) -> None:
+        """Ask the policies that changed again."""
+        concerned = self._changed_with(place.agents)
+        rows = list(concerned)
+        log_probs, _ = evaluate(Group(self.team, concerned).actor, now.batch.of(concerned))
+        now.log_ratios[rows] = (log_probs - now.old_log_probs[rows]) * now.batch.mask[rows]
+        now.moved = True
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The random streams. Weights and optimisers belong to the team."""
+        """The random streams, and who waits for a rollout. Weights and optimisers belong to the team."""
         streams = {f"minibatches.{agent}": stream.get_state() for agent, stream in enumerate(self.minibatch_streams)}
-        return {"order": self.order_stream.get_state(), **streams}
+        return {
+            "order": self.order_stream.get_state(), "critics": self.critic_stream.get_state(), **streams,
+            "waiting": torch.tensor(self.waiting, dtype=torch.int64),
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on with saved random streams."""
+        """Go on with a saved state."""
         self.order_stream.set_state(state["order"])
+        self.critic_stream.set_state(state["critics"])
         for agent, stream in enumerate(self.minibatch_streams):
             stream.set_state(state[f"minibatches.{agent}"])
-
-
-def _weights(mask: Tensor, rows: Rows) -> Tensor:
-    """[n, 1] one over the number of samples that count: their weight in the mean. A guard where none counts."""
-    return 1.0 / pick(mask, slice(None), rows).sum(1, keepdim=True).clamp(min=1.0)
+        self.waiting = state["waiting"].tolist()

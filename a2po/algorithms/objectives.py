@@ -16,7 +16,7 @@ def surrogate(
     others: Tensor | None,
     advantages: Tensor,
     *,
-    clip: float,
+    clip: float | Tensor,
     others_clip: float | None = None,
 ) -> Tensor:
     """Clipped surrogate of one agent per sample, to be maximised.
@@ -31,7 +31,7 @@ def surrogate(
         others: [M] o, the unclipped product of the ratios that the rule looks at, or None for 1. No gradient flows
             through it. Ignored by a rule that looks at none.
         advantages: [M], without gradient.
-        clip: ε, the range in force at this position.
+        clip: ε, the range in force at this position; a tensor that broadcasts to the samples where they differ in it.
         others_clip: ε′; half of ``clip`` by default.
 
     Returns: [M].
@@ -40,13 +40,13 @@ def surrogate(
     """
     _check_samples("ratio", ratio, advantages=advantages)
     advantages = advantages.detach()
-    others_clip = _ranges(clip, others_clip)
+    weight_clip = _ranges(clip, others_clip)
     if rule.others == "none" or others is None:
         return _clipped_minimum(ratio, advantages, clip)
     _check_samples("ratio", ratio, others=others)
     weight = others.detach()
     if rule.clip_others:
-        weight = weight.clamp(1.0 - others_clip, 1.0 + others_clip)
+        weight = _clipped(weight, weight_clip)
     if rule.others_inside:
         return _clipped_minimum(ratio * weight, advantages, clip)
     return weight * _clipped_minimum(ratio, advantages, clip)
@@ -134,9 +134,14 @@ def value_loss(
     return torch.maximum(loss, _huber(returns - clipped, huber_delta))
 
 
-def _clipped_minimum(ratio: Tensor, advantages: Tensor, clip: float) -> Tensor:
+def _clipped_minimum(ratio: Tensor, advantages: Tensor, clip: float | Tensor) -> Tensor:
     """min(r A, clip(r, 1 ± ε) A)."""
-    return torch.minimum(ratio * advantages, ratio.clamp(1.0 - clip, 1.0 + clip) * advantages)
+    return torch.minimum(ratio * advantages, _clipped(ratio, clip) * advantages)
+
+
+def _clipped(ratio: Tensor, clip: float | Tensor) -> Tensor:
+    """clip(r, 1 ± ε)."""
+    return ratio.clamp(1.0 - clip, 1.0 + clip)  # type: ignore[arg-type] # either overload
 
 
 def _huber(error: Tensor, delta: float | None) -> Tensor:
@@ -148,10 +153,10 @@ def _huber(error: Tensor, delta: float | None) -> Tensor:
     return torch.where(size <= delta, half_square, delta * (size - 0.5 * delta))
 
 
-def _ranges(clip: float, others_clip: float | None) -> float:
+def _ranges(clip: float | Tensor, others_clip: float | None) -> float | Tensor:
     """The clip range of the others, with both ranges checked."""
     chosen = clip / 2 if others_clip is None else others_clip
-    if not (clip >= 0.0 and chosen >= 0.0):
+    if not all(bool((torch.as_tensor(limit) >= 0.0).all()) if isinstance(limit, Tensor) else limit >= 0.0 for limit in (clip, chosen)):
         raise ValueError(f"clip is {clip} and others_clip is {chosen}; neither may be negative")
     return chosen
 

@@ -91,14 +91,15 @@ def agent_order(strategy: str, scores: Tensor | Sequence[float], uniforms: Itera
 
 
 @torch.no_grad()
-def advantage_scores(advantages: Tensor, mask: Tensor | None = None) -> Tensor:
+def advantage_scores(advantages: Tensor, mask: Tensor | None = None, values: Tensor | None = None) -> Tensor:
     """Mean absolute advantage of each agent over the samples where it counts.
 
-        sᵢ = Σ w |Aᵢ| / Σ w,      0 where Σ w = 0
+        sᵢ = Σ w |Aᵢ| / Σ w,      0 where Σ w = 0;      |Aᵢ / Vᵢ| in place of |Aᵢ| where ``values`` are given
 
     Args:
         advantages: [M, N].
         mask: [M, N] bool or 0/1, or None for all.
+        values: [M, N] predictions to divide by, as the code published with A2PO does; a size below 1e-8 counts as that.
 
     Returns: [N].
     Raises: ValueError: shapes differ.
@@ -107,7 +108,8 @@ def advantage_scores(advantages: Tensor, mask: Tensor | None = None) -> Tensor:
     if advantages.dim() != 2 or (mask is not None and mask.shape != advantages.shape):
         raise ValueError(f"advantages must be [M, N] with a mask of the same shape, not {list(advantages.shape)}")
     counts = torch.ones_like(advantages, dtype=torch.bool) if mask is None else mask != 0
-    return torch.where(counts, advantages.abs(), 0.0).sum(dim=0) / counts.sum(dim=0).clamp(min=1)
+    sizes = advantages.abs() if values is None else advantages.abs() / values.abs().clamp(min=1e-8)
+    return torch.where(counts, sizes, 0.0).sum(dim=0) / counts.sum(dim=0).clamp(min=1)
 
 
 def adaptive_clip(clip: float, position: int, num_positions: int, coefficient: float) -> float:
@@ -130,6 +132,45 @@ def adaptive_clip(clip: float, position: int, num_positions: int, coefficient: f
     if not 0.0 <= coefficient <= 1.0:
         raise ValueError(f"coefficient is {coefficient}; it must be in [0, 1]")
     return clip * (1.0 - (1.0 - coefficient) * (1.0 - position / num_positions))
+
+
+@torch.no_grad()
+def ratio_proportional_clip(clip: float, ratios: Tensor) -> Tensor:
+    """The clip range of each agent by how far the policies moved already, as the code published with A2PO has it for shared parameters.
+
+        mᵢ = mean_b ∏_{j ≥ i} 1 / (1 + |1 − r_j|),      εᵢ = ε mᵢ / max m
+
+    The product runs over agent ids, not over the order: the last agent always has the whole range, and all have it before anyone moved.
+
+    Args:
+        clip: ε, the full range.
+        ratios: [M, N] of the agents' present policies to those that sampled.
+
+    Returns: [N] clip ranges.
+    Raises: ValueError: the shape is wrong.
+    Source: the code published with Wang et al., ICLR 2023.
+    """
+    if ratios.dim() != 2:
+        raise ValueError(f"ratios must be [M, N], not {list(ratios.shape)}")
+    closeness = (1.0 + (1.0 - ratios).abs()).reciprocal().flip(1).cumprod(1).flip(1).mean(0)
+    return clip * closeness / closeness.max()
+
+
+def is_greedy(strategy: str) -> bool:
+    """Whether some picks look at the scores."""
+    return any(pick.endswith("score") for pick in _PICKS[strategy])
+
+
+def block_sizes(num_agents: int, num_blocks: int | None) -> list[int]:
+    """How many agents each position of the order has: as even as they can be, the larger ones first; one each for None.
+
+    Raises: ValueError: there are more blocks than agents.
+    """
+    blocks = num_agents if num_blocks is None else num_blocks
+    if not 1 <= blocks <= num_agents:
+        raise ValueError(f"{num_agents} agents make no {num_blocks} blocks")
+    size, larger = divmod(num_agents, blocks)
+    return [size + (block < larger) for block in range(blocks)]
 
 
 def _pick(strategy: str, position: int) -> _Pick:

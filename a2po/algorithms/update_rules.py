@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from a2po.config import Order
+from a2po.config import Order, UpdateConfig
 from a2po.errors import ConfigError, did_you_mean
 
 Others = Literal["none", "preceding", "all"]
@@ -105,3 +105,28 @@ def rule(name: str) -> UpdateRule:
     if name not in RULES:
         raise ConfigError(f"unknown algorithm '{name}'{did_you_mean(name, RULES)} (known: {', '.join(RULES)})")
     return RULES[name]
+
+
+def check_settings(rule: UpdateRule, settings: UpdateConfig, num_agents: int) -> None:
+    """Everything that the settings change of the rule has a meaning.
+
+    Raises: ConfigError: with the first setting that has none.
+    """
+    name = rule.name
+    if rule.simultaneous:
+        sequential = {
+            "order": settings.order,
+            "num_blocks": settings.num_blocks,
+            "advantage": "preopc" if settings.advantage == "preopc" else None,
+            "clip_schedule": settings.clip_schedule if settings.clip_schedule != "constant" else None,
+        }
+        for key, value in sequential.items():
+            if value is not None:
+                raise ConfigError(f"update.{key} = {value!r} has no meaning for {name}, which updates all agents at once")
+    if settings.num_blocks is not None and settings.num_blocks > num_agents:
+        raise ConfigError(f"update.num_blocks = {settings.num_blocks} is more than the task's {num_agents} agents")
+    if rule.one_per_rollout and settings.num_blocks is not None:
+        raise ConfigError(f"update.num_blocks has no meaning for {name}, which updates one agent per rollout")
+    corrects = rule.correct_advantage if settings.advantage is None else settings.advantage == "preopc"
+    if settings.value_target == "vtrace" and not corrects:
+        raise ConfigError(f"update.value_target = 'vtrace' needs corrected advantages; {name} has update.advantage = 'gae'")

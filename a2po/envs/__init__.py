@@ -6,6 +6,7 @@ from a2po.lazy import lazy_names
 
 _PUBLIC = {
     "make": "a2po.envs.registry",
+    "optimum": "a2po.envs.registry",
     "task_names": "a2po.envs.registry",
     "Observations": "a2po.envs.protocol",
     "SimpleEnv": "a2po.envs.simple",

@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 BUILT_IN_FAMILIES = {
     "mamujoco": "a2po.envs.mamujoco",
     "matrix": "a2po.envs.matrix",
+    "tabular": "a2po.envs.tabular",
+    "pettingzoo": "a2po.envs.pettingzoo",
 }
 
 
 class Family(Protocol):
-    """What a family's module offers."""
+    """What a family's module offers.
+
+    A family whose ``make`` takes more names than it can list sets ``listed_only = False`` and checks them itself.
+    """
 
     def task_names(self) -> list[str]:
         """All task names of the family, with the family prefix."""
@@ -108,6 +113,28 @@ def make(
         raise TaskError(f"task '{task}': the factory raised {foreign(error)}") from error
 
 
+def optimum(task: str, **options: Any) -> float:
+    """The expected return per episode of the best joint policy, of a task where it is known exactly.
+
+    Raises:
+        TaskError: the task or an option is unknown, or nobody knows its optimum.
+    """
+    family = task.split("/", 1)[0]
+    known: Callable[..., float] | None = getattr(_family(family), "optimum", None) if family in families() else None
+    if known is None or task not in _family(family).task_names():
+        raise TaskError(f"the optimum of '{task}' is not known{did_you_mean(task, task_names())}")
+    return known(task, **options)
+
+
+def runs_foreign_code(task: str) -> bool:
+    """True if making the task imports a module that its name alone chooses: a user's own code, say."""
+    if ":" in task:
+        return True
+    family = task.split("/", 1)[0]
+    asks: Callable[[str], bool] | None = getattr(_family(family), "runs_foreign_code", None) if family in families() else None
+    return asks is not None and asks(task)
+
+
 def _factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]:
     if ":" in task:
         return _own_factory(task, options)
@@ -116,7 +143,7 @@ def _factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]:
     if family not in known:
         raise TaskError(f"unknown task '{task}'{did_you_mean(task, task_names())} ('a2po tasks' lists all)")
     module = _family(family)
-    names = module.task_names()
+    names = module.task_names() if getattr(module, "listed_only", True) else [task]
     if task not in names:
         raise TaskError(f"unknown task '{task}'{did_you_mean(task, names)} ('a2po tasks' lists all)")
     return module.make
@@ -146,13 +173,13 @@ def _own_factory(task: str, options: dict[str, Any]) -> Callable[..., VectorEnv]
 def _own_module(task: str, name: str) -> ModuleType:
     """Import a user's module, also from the working folder."""
     try:
-        _reach_working_folder(name.partition(".")[0])
+        reach_working_folder(name.partition(".")[0])
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise TaskError(f"task '{task}': the module '{name}' cannot be imported ({foreign(error)})") from error
 
 
-def _reach_working_folder(top: str) -> None:
+def reach_working_folder(top: str) -> None:
     """The console script does not look where it was called. Looked at last, that folder can hide nothing that is installed."""
     here = Path.cwd()
     if top not in sys.modules and find_spec(top) is None and ((here / f"{top}.py").is_file() or (here / top).is_dir()):

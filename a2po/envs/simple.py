@@ -41,6 +41,11 @@ class SimpleEnv:
         """Set up one copy's next episode, drawing all chance from ``random``: it comes from the episode's seed."""
         raise NotImplementedError
 
+    def begin_all(self, copies: np.ndarray, seeds: np.ndarray) -> None:
+        """Begin the next episodes of ``copies`` [K], whose ``seeds`` [K] they are: ``begin`` for each, unless a game is quicker at once."""
+        for copy, seed in zip(copies.tolist(), seeds.tolist(), strict=True):
+            self.begin(copy, np.random.default_rng(seed))
+
     def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Play one step of every copy.
 
@@ -55,6 +60,10 @@ class SimpleEnv:
         """What is seen: obs [B, N, O] and state [B, S] (or [B, N, S]), any float; action_mask [B, N, A] bool or None."""
         raise NotImplementedError
 
+    def truncated(self) -> np.ndarray:
+        """[B] bool, asked after ``advance``: where the episode is cut. The step limit, unless a game has other reasons besides."""
+        return self.length >= self.spec.max_episode_steps
+
     def alive(self) -> np.ndarray:
         """[B, N] bool: who takes part. Everybody, unless a game says otherwise."""
         return np.ones((self.num_envs, self.spec.num_agents), bool)
@@ -67,6 +76,11 @@ class SimpleEnv:
     def length(self) -> np.ndarray:
         """[B] int64: steps of the running episodes so far."""
         return self._tracker.length
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """[B] int64: as ``episode_seeds``, not copied: to read."""
+        return self._tracker.seeds
 
     @property
     def episode_seeds(self) -> np.ndarray:
@@ -84,7 +98,7 @@ class SimpleEnv:
         reward = np.asarray(gain)
         self._tracker.add(reward)
         terminated = np.asarray(over, bool)
-        truncated = (self._tracker.length >= self.spec.max_episode_steps) & ~terminated
+        truncated = self.truncated() & ~terminated
         final = shown = self._show()
         ended = np.flatnonzero(terminated | truncated)
         if ended.size:
@@ -126,8 +140,7 @@ class SimpleEnv:
         """Nothing to free."""
 
     def _begin(self, copies: np.ndarray, seeds: Sequence[int] | np.ndarray | None) -> None:
-        for copy, seed in zip(copies.tolist(), self._tracker.start(copies, seeds).tolist(), strict=True):
-            self.begin(copy, np.random.default_rng(seed))
+        self.begin_all(copies, self._tracker.start(copies, seeds))
 
     def _show(self) -> Observations:
         """Fresh tensors of what ``observe`` gives. The mask is kept: the next actions are held against it."""

@@ -19,6 +19,13 @@ class ActorShape:
 
     network: NetworkShape
     discrete: bool
+    id_size: int = 0
+    """Width of the agent id that comes before the observation; 0 without one."""
+
+    @property
+    def obs_size(self) -> int:
+        """Width of the observation, O."""
+        return self.network.input_size - self.id_size
 
     @property
     def state_shape(self) -> tuple[int, int]:
@@ -38,17 +45,28 @@ class ObservationScale:
     mean: Tensor  # [O] or [N, O]
     inverse_std: Tensor  # [O] or [N, O]
     clip: float
+    rows: slice | Tensor | None = None
+    """Which of the N rows belong to the stack; looked up at every call, because the statistics change in place."""
 
     def __call__(self, obs: Tensor) -> Tensor:
         """Normalise [..., M, O]."""
-        mean, inverse_std = (self.mean, self.inverse_std) if self.mean.dim() == 1 else (self.mean[:, None], self.inverse_std[:, None])
+        mean, inverse_std = self.mean, self.inverse_std
+        if mean.dim() == 2:
+            mean, inverse_std = (values if self.rows is None else values[self.rows] for values in (mean, inverse_std))
+            mean, inverse_std = mean[:, None], inverse_std[:, None]
         return ((obs - mean) * inverse_std).clamp(-self.clip, self.clip)
+
+
+def with_agent_id(features: Tensor, agent_id: Tensor) -> Tensor:
+    """[M, I] with an id [D] before every row: [M, D + I]; for a stack [n, M, I] with ids [n, D]."""
+    return torch.cat([agent_id.unsqueeze(-2).expand(*features.shape[:-1], -1), features], dim=-1)
 
 
 class Actor(nn.Module):
     """One agent's actor, or a stack of them.
 
-    For one agent tensors are [M, ...]; for a stack of n agents they are [n, M, ...], with the same parameters stacked.
+    For one agent tensors are [M, ...]; for a stack of n agents they are [n, M, ...], with the same parameters stacked. Parameters
+    that all agents share have a leading axis of 1, and the agents are told apart by their ids, which come before what they observe.
     """
 
     def __init__(
@@ -59,13 +77,15 @@ class Actor(nn.Module):
         scale: ObservationScale | None,
         action_dims: Tensor,
         real_widths: Tensor | None = None,
+        agent_id: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.shape = shape
         self.weights = nn.ParameterDict(dict(parameters))
         self.scale = scale
         self.action_dims = action_dims  # [A] or [n, A], 1 for an agent's own actions and 0 for padding
-        self.real_widths = real_widths
+        self.real_widths = real_widths  # [n] of the network's input, or None where nothing is padded
+        self.agent_id = agent_id  # [D] or [n, D], or None
 
     def forward(self, obs: Tensor, action_mask: Tensor | None, state_in: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """One step.
@@ -95,12 +115,15 @@ class Actor(nn.Module):
         return self._distribution_parameters(output, action_mask)
 
     def _features(self, obs: Tensor) -> Tensor:
-        return obs if self.scale is None else self.scale(obs)
+        features = obs if self.scale is None else self.scale(obs)
+        return features if self.agent_id is None else with_agent_id(features, self.agent_id)
 
     def _distribution_parameters(self, output: Tensor, action_mask: Tensor | None) -> tuple[Tensor, ...]:
         if self.shape.discrete:
             return (output if action_mask is None else mask_logits(output, action_mask),)
-        return torch.tanh(output), clamp_log_std(self.weights["log_std"])
+        log_std = clamp_log_std(self.weights["log_std"])
+        shared = output.dim() == 3 and log_std.shape[0] < output.shape[0]
+        return torch.tanh(output), log_std.expand(output.shape[0], -1) if shared else log_std
 
     def distribution(self, parameters: tuple[Tensor, ...]) -> MaskedCategorical | TanhMeanGaussian:
         """The distribution over actions, before scaling to the environment's units."""

@@ -84,7 +84,7 @@ def unroll(inputs: Tensor, state: Tensor, keep: Tensor, parameters: Parameters, 
         inputs: [n, T·M, I], all rows of the first step, then all of the second, ...
         state: [n, M, L, H] before the first step.
         keep: [T, M] 0 where the state is forgotten before the step, else 1. Its first row is not looked at.
-        parameters: of n networks.
+        parameters: of n networks, or of one that serves all.
         shape: of these networks.
 
     Returns: [n, T·M, H].
@@ -115,11 +115,12 @@ class _Sequence(torch.autograd.Function):
     """One layer over T steps. Only the product with U has to wait for the step before; the rest is done for all steps at once.
 
     Buffers are [T, n, M, ...], so that one step is one piece of memory; taking them apart once is cheaper than indexing at every step.
+    Products see them as [T, w, n / w · M, ...] for w weights: n, or 1 that serves all rows at once.
     """
 
     @staticmethod
     def forward(ctx: Any, gates: Tensor, state: Tensor, keep: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Gates [n, T, M, 3H], state [n, M, H], keep [T, M, 1] -> outputs [n, T, M, H]."""
+        """Gates [n, T, M, 3H], state [n, M, H], keep [T, M, 1], weight [w, H, 3H], bias [w, 3H] -> outputs [n, T, M, H]."""
         (networks, length, rows, _), size = gates.shape, state.shape[-1]
         own = gates.new_empty(length, networks, rows, 3 * size).copy_(bias.unsqueeze(1))  # always a copy: products are added into it
         reset_update = gates.new_empty(length, networks, rows, 2 * size)
@@ -128,11 +129,12 @@ class _Sequence(torch.autograd.Function):
         gate, gate_n = (part.unbind(1) for part in torch.split(gates, [2 * size, size], dim=-1))
         own_gate, own_n = (part.unbind() for part in torch.split(own, [2 * size, size], dim=-1))
         reset, update = (part.unbind() for part in torch.split(reset_update, size, dim=-1))
-        product, both, old, new, output, kept = (part.unbind() for part in (own, reset_update, previous, candidate, outputs, keep))
+        both, old, new, output, kept = (part.unbind() for part in (reset_update, previous, candidate, outputs, keep))
+        product, before = (part.view(length, weight.shape[0], -1, part.shape[-1]).unbind() for part in (own, previous))
         for t in range(length):
             if t > 0:
                 torch.mul(output[t - 1], kept[t], out=old[t])
-            product[t].baddbmm_(old[t], weight)
+            product[t].baddbmm_(before[t], weight)
             torch.add(gate[t], own_gate[t], out=both[t]).sigmoid_()
             torch.addcmul(gate_n[t], reset[t], own_n[t], out=new[t]).tanh_()
             torch.lerp(new[t], old[t], update[t], out=output[t])
@@ -144,7 +146,7 @@ class _Sequence(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, Tensor, Tensor]:
         """Gradients of gates, state, weight and bias, from those of the outputs [n, T, M, H]."""
         previous, reset_update, candidate, own_candidate, keep, weight = ctx.saved_tensors
-        (length, networks, rows, size), size_all = previous.shape, weight.shape[-1]
+        (length, networks, rows, size), (num_weights, _, size_all) = previous.shape, weight.shape
         reset, update = torch.split(reset_update, size, dim=-1)
         # ∂h/∂(what r, z and n are the functions of), for every step at once
         factors = previous.new_empty(length, networks, rows, 3, size)
@@ -157,15 +159,17 @@ class _Sequence(torch.autograd.Function):
         state_gradient = torch.empty_like(previous).copy_(gradients[0].transpose(0, 1))
         transposed = weight.transpose(1, 2)
         factor, stays, kept, gradient = (part.unbind() for part in (factors, update, keep, state_gradient))
-        own, product = own_gradient.unbind(), own_gradient.flatten(-2).unbind()
+        own, products = own_gradient.unbind(), own_gradient.view(length, num_weights, -1, size_all)
+        product, carried_rows = products.unbind(), carried.view(num_weights, -1, size)
         for t in reversed(range(length)):
             gradient[t].add_(carried)
             torch.mul(factor[t], gradient[t].unsqueeze(-2), out=own[t])
-            torch.mul(gradient[t], stays[t], out=carried).baddbmm_(product[t], transposed)
+            torch.mul(gradient[t], stays[t], out=carried)
+            carried_rows.baddbmm_(product[t], transposed)
             if t > 0:
                 carried.mul_(kept[t])
-        whole = own_gradient.flatten(-2).transpose(0, 1).reshape(networks, -1, size_all)  # [n, T·M, 3H]
-        states = previous.transpose(0, 1).reshape(networks, -1, size)
+        whole = products.transpose(0, 1).reshape(num_weights, -1, size_all)  # [w, n / w · T·M, 3H]
+        states = previous.view(length, num_weights, -1, size).transpose(0, 1).reshape(num_weights, -1, size)
         weight_gradient, bias_gradient = states.transpose(1, 2) @ whole, whole.sum(1)
         torch.mul(state_gradient, through_candidate, out=own_gradient[..., 2, :])  # what the inputs' part of n gets instead
         return own_gradient.flatten(-2).transpose(0, 1), carried, None, weight_gradient, bias_gradient

@@ -72,9 +72,17 @@ def initialise(
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``inputs @ weight + bias`` for [M, I] with [I, J] or, stacked, [N, M, I] with [N, I, J]."""
+    """``inputs @ weight + bias`` for [M, I] with [I, J] or, stacked, [N, M, I] with [N, I, J].
+
+    N inputs may share one weight [1, I, J], with a bias [1, J] or [N, J].
+    """
     if inputs.dim() == 2:
         return torch.addmm(bias, inputs, weight)
+    if weight.shape[0] < inputs.shape[0]:  # one product over all rows, whose gradient is summed as it is made
+        rows, sizes = inputs.flatten(0, 1), (*inputs.shape[:2], weight.shape[2])
+        if bias.shape[0] == 1:
+            return torch.addmm(bias[0], rows, weight[0]).view(sizes)
+        return torch.mm(rows, weight[0]).view(sizes) + bias.unsqueeze(1)
     return torch.baddbmm(bias.unsqueeze(1), inputs, weight)
 
 
@@ -87,10 +95,14 @@ def normalise_features(inputs: Tensor, real_widths: Tensor | None = None) -> Ten
     """
     if real_widths is None:
         return functional.layer_norm(inputs, inputs.shape[-1:])
-    widths = real_widths[:, None, None]
-    real = torch.arange(inputs.shape[-1], device=inputs.device) < widths
+    widths, real = real_widths[:, None, None], _real_features(inputs, real_widths)
     centred = torch.where(real, inputs - inputs.sum(-1, keepdim=True) / widths, 0.0)
     return centred * torch.rsqrt(centred.square().sum(-1, keepdim=True) / widths + 1e-5)
+
+
+def _real_features(inputs: Tensor, real_widths: Tensor) -> Tensor:
+    """[N, 1, I] bool, False in the padding."""
+    return torch.arange(inputs.shape[-1], device=inputs.device) < real_widths[:, None, None]
 
 
 def normalised_linear(
@@ -100,7 +112,10 @@ def normalised_linear(
 
     (s·x̂ + c) W + b = x̂ (s·W) + (c W + b): scaling the weights costs less than scaling every sample.
     """
-    bias = linear(shift.unsqueeze(-2), weight, bias).squeeze(-2)
+    shift = shift.unsqueeze(-2)
+    if real_widths is not None:  # the shift of a feature that others have is not one's own
+        shift = torch.where(_real_features(inputs, real_widths), shift, 0.0)
+    bias = linear(shift, weight, bias).squeeze(-2)
     return linear(normalise_features(inputs, real_widths), scale.unsqueeze(-1) * weight, bias)
 
 

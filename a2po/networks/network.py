@@ -87,7 +87,10 @@ def initialise(
 def step(
     inputs: Tensor, state: Tensor, parameters: Parameters, shape: NetworkShape, real_widths: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """One step: inputs [..., M, I] and state [..., M, L, H] -> outputs [..., M, J] and the next state."""
+    """One step: inputs [..., M, I] and state [..., M, L, H] -> outputs [..., M, J] and the next state.
+
+    For a stack [n, M, ...] the parameters are those of n networks, or of one that serves all.
+    """
     hidden = mlp.forward(inputs, parameters, shape.stem, real_widths)
     if not shape.num_layers:
         return hidden, state

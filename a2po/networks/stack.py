@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
+_TENSORS = ("values", "first_moments", "second_moments", "steps")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,18 @@ class ParameterStack:
     def leaves(self, which: slice) -> dict[str, torch.nn.Parameter]:
         """Trainable views of some of the networks, in the order that ``adam_step`` wants their gradients."""
         return {name: torch.nn.Parameter(view) for name, view in self.views(self.values[which]).items()}
+
+    def subset(self, rows: Sequence[int]) -> ParameterStack:
+        """A copy of some of the networks with their optimisers."""
+        copy = ParameterStack(self.shapes, len(rows), self.values.device)
+        for name in _TENSORS:
+            getattr(copy, name).copy_(getattr(self, name)[list(rows)])
+        return copy
+
+    def put_back(self, rows: Sequence[int], subset: ParameterStack) -> None:
+        """Take over what was made of a ``subset`` of the same rows."""
+        for name in _TENSORS:
+            getattr(self, name)[list(rows)] = getattr(subset, name)
 
     @torch.no_grad()
     def adam_step(self, which: slice, gradients: Sequence[Tensor], learning_rate: float, settings: AdamSettings) -> Tensor:

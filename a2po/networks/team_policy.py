@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from gymnasium.spaces import Box
-from torch import Tensor
+from torch import Tensor, nn
 
 from a2po.config import NetworkConfig
 from a2po.envs.protocol import TaskSpec
@@ -35,7 +35,7 @@ class TeamActions(NamedTuple):
 
 
 class TeamPolicy:
-    """N actors with separate parameters and N critics (or one), stored as stacks.
+    """N actors with separate parameters and N critics (or one), stored as stacks; or one network of each kind that all agents share.
 
     Args:
         spec: the task.
@@ -46,19 +46,25 @@ class TeamPolicy:
 
     def __init__(self, spec: TaskSpec, network: NetworkConfig, *, seed: int, device: torch.device | str = "cpu") -> None:
         self.spec, self.network, self.device = spec, network, torch.device(device)
-        self.actor_shape = ActorShape(NetworkShape.of(network, spec.max_obs_size, spec.max_action_size), spec.discrete)
-        self.critic_shape = NetworkShape.of(network, spec.state_size, 1)
-        if spec.state_per_agent and network.critics == "one":
-            raise ConfigError(
-                f"network.critics = 'one' needs a state that all agents share; {spec.task} has one per agent: use 'per_agent'"
-            )
-        self.num_critics = spec.num_agents if network.critics == "per_agent" else 1
-        self.actors = ParameterStack(self.actor_shape.parameter_shapes(), spec.num_agents, self.device)
-        self.critics = ParameterStack(self.critic_shape.parameter_shapes(), self.num_critics, self.device)
+        if network.critics == "one":
+            _check_one_critic(spec, network)
+        agents, per_agent = spec.num_agents, network.critics == "per_agent"
+        self.shared = network.share_parameters
+        """All agents have one actor's weights, and one critic's."""
+        self.num_critics = agents if per_agent else 1
+        """Values of a sample, C: N, or 1 for the team."""
+        self.critics_observe = network.critic_input == "observation"
+        """Critics see their agent's observation instead of the state."""
+        id_size, critic_width = agents if self.shared else 0, spec.max_obs_size if self.critics_observe else spec.state_size
+        inputs = NetworkShape.of(network, id_size + spec.max_obs_size, spec.max_action_size)
+        self.actor_shape = ActorShape(inputs, spec.discrete, id_size)
+        self.critic_shape = NetworkShape.of(network, (id_size if per_agent else 0) + critic_width, 1)
+        self.actors = ParameterStack(self.actor_shape.parameter_shapes(), 1 if self.shared else agents, self.device)
+        self.critics = ParameterStack(self.critic_shape.parameter_shapes(), 1 if self.shared else self.num_critics, self.device)
         self._initialise(seed)
-        self.obs_norm = RunningNorm((spec.num_agents, spec.max_obs_size)).to(self.device)
-        state_shape = (spec.num_agents, spec.state_size) if spec.state_per_agent else (spec.state_size,)
-        self.state_norm = RunningNorm(state_shape).to(self.device)
+        pooled = self.shared and len(set(spec.feature_names)) == 1
+        self.obs_norm = RunningNorm((spec.max_obs_size,) if pooled else (agents, spec.max_obs_size)).to(self.device)
+        self.state_norm = RunningNorm((agents, spec.state_size) if spec.state_per_agent else (spec.state_size,)).to(self.device)
         self.value_norm = ValueNorm((self.num_critics,)).to(self.device)
         self.action_dims = torch.tensor([[float(i < size) for i in range(spec.max_action_size)] for size in spec.action_sizes]).to(
             self.device
@@ -68,57 +74,88 @@ class TeamPolicy:
         self.critic = cache(self._critic)
 
     def _initialise(self, seed: int) -> None:
-        views, spec = self.actors.views(self.actors.values), self.spec
-        for agent in range(spec.num_agents):
-            own = {name: view[agent] for name, view in views.items()}
-            stream = generator(seed, "actor weights", agent)
-            networks.initialise(
-                own, self.actor_shape.network, spec.obs_sizes[agent], spec.action_sizes[agent], self.network.head_gain, stream
-            )
+        spec, shape = self.spec, self.actor_shape
+        for index, own in enumerate(_each(self.actors)):
+            inputs, actions = (shape.obs_size, spec.max_action_size) if self.shared else (spec.obs_sizes[index], spec.action_sizes[index])
+            stream = generator(seed, "actor weights", index)
+            networks.initialise(own, shape.network, shape.id_size + inputs, actions, self.network.head_gain, stream)
             if not spec.discrete:
-                own["log_std"][: spec.action_sizes[agent]] = self.network.log_std_init
-        views = self.critics.views(self.critics.values)
-        for critic in range(self.num_critics):
-            own = {name: view[critic] for name, view in views.items()}
-            networks.initialise(own, self.critic_shape, spec.state_size, 1, 1.0, generator(seed, "critic weights", critic))
+                own["log_std"][:actions] = self.network.log_std_init
+        for index, own in enumerate(_each(self.critics)):
+            padded = self.critics_observe and not self.shared
+            inputs = spec.obs_sizes[index] if padded else self.critic_shape.input_size
+            networks.initialise(own, self.critic_shape, inputs, 1, 1.0, generator(seed, "critic weights", index))
+
+    def make_actor(self, leaves: Mapping[str, nn.Parameter], agents: Sequence[int]) -> Actor:
+        """The stacked actor of some agents, its rows in their order.
+
+        Args:
+            leaves: the parameters by name, [n, ...] of these agents, or [1, ...] that all agents share.
+            agents: n of them, any subset in any order.
+        """
+        return Actor(
+            self.actor_shape,
+            leaves,
+            scale=self._scale(self.obs_norm, agents),
+            action_dims=self.action_dims[list(agents)],
+            real_widths=self._real_widths(agents),
+            agent_id=self._agent_id(agents) if self.shared else None,
+        )
+
+    def make_critic(self, leaves: Mapping[str, nn.Parameter], critics: Sequence[int]) -> Critic:
+        """The stacked critic that gives some of the C values, its rows in their order; (0,) where there is one for the team.
+
+        ``leaves`` are the parameters by name, [n, ...] of these critics, or [1, ...] that all agents share.
+        """
+        return Critic(
+            self.critic_shape,
+            leaves,
+            scale=self._scale(self.obs_norm if self.critics_observe else self.state_norm, critics),
+            real_widths=self._real_widths(critics) if self.critics_observe else None,
+            agent_id=self._agent_id(critics) if self.shared and self.network.critics == "per_agent" else None,
+        )
 
     def _actor(self, first: int, last: int) -> Actor:
         """The stacked actors of agents first..last-1, as trainable views. Called through the cache ``actor``."""
-        which = slice(first, last)
-        sizes = self.spec.obs_sizes[which]
-        widths = None if len(set(sizes)) == 1 and sizes[0] == self.spec.max_obs_size else torch.tensor(sizes, device=self.device).float()
-        return Actor(
-            self.actor_shape,
-            self.actors.leaves(which),
-            scale=self._scale(self.obs_norm, which),
-            action_dims=self.action_dims[which],
-            real_widths=widths,
-        )
+        return self.make_actor(self.actors.leaves(slice(0, 1) if self.shared else slice(first, last)), range(first, last))
 
     def _critic(self, first: int, last: int) -> Critic:
-        """The stacked critics first..last-1. Called through the cache ``critic``."""
-        which = slice(first, last)
-        rows = which if self.spec.state_per_agent and self.num_critics > 1 else slice(None)
-        return Critic(self.critic_shape, self.critics.leaves(which), scale=self._scale(self.state_norm, rows))
+        """The stacked critics of the values first..last-1. Called through the cache ``critic``."""
+        return self.make_critic(self.critics.leaves(slice(0, 1) if self.shared else slice(first, last)), range(first, last))
 
-    def _scale(self, norm: RunningNorm, which: slice) -> ObservationScale | None:
+    def _agent_id(self, agents: Sequence[int]) -> Tensor:
+        """[n, N], 1 in the agent's own column."""
+        return torch.eye(self.spec.num_agents, device=self.device)[list(agents)]
+
+    def _real_widths(self, agents: Sequence[int]) -> Tensor | None:
+        """[n] how much of the networks' input is the agents' own, or None where all of it is."""
+        sizes = [self.spec.obs_sizes[agent] for agent in agents]
+        if set(sizes) == {self.spec.max_obs_size}:
+            return None
+        return torch.tensor(sizes, device=self.device).float() + self.actor_shape.id_size
+
+    def _scale(self, norm: RunningNorm, rows: Sequence[int]) -> ObservationScale | None:
         if not self.network.normalise_observations:
             return None
-        rows = (norm.mean, norm.inverse_std) if norm.mean.dim() == 1 else (norm.mean[which], norm.inverse_std[which])
-        return ObservationScale(*rows, clip=norm.clip)
+        in_order = list(rows) == list(range(rows[0], rows[0] + len(rows)))
+        which = slice(rows[0], rows[0] + len(rows)) if in_order else torch.tensor(rows, device=self.device)
+        return ObservationScale(norm.mean, norm.inverse_std, norm.clip, which)
 
     def single_actor(self, agent: int) -> Actor:
-        """One agent's actor as an own copy at its real sizes, for the exporter."""
+        """One agent's actor as an own copy at its real sizes, for the exporter. With shared parameters it knows its agent's id."""
         inputs, outputs = self.spec.obs_sizes[agent], self.spec.action_sizes[agent]
-        whole = {name: view[agent] for name, view in self.actors.views(self.actors.values).items()}
-        shape = replace(self.actor_shape, network=replace(self.actor_shape.network, input_size=inputs, output_size=outputs))
+        whole = {name: view[0 if self.shared else agent] for name, view in self.actors.views(self.actors.values).items()}
+        sizes = replace(self.actor_shape.network, input_size=self.actor_shape.id_size + inputs, output_size=outputs)
+        shape = replace(self.actor_shape, network=sizes)
         cuts = {name: tuple(slice(size) for size in sizes) for name, sizes in shape.parameter_shapes().items()}
-        parameters = {name: value[cuts[name]] for name, value in whole.items()}
-        scale = self._scale(self.obs_norm, slice(agent, agent + 1))
-        if scale is not None:
-            scale = ObservationScale(scale.mean[0, :inputs].cpu().clone(), scale.inverse_std[0, :inputs].cpu().clone(), scale.clip)
-        copies = {name: torch.nn.Parameter(value.detach().cpu().clone().contiguous()) for name, value in parameters.items()}
-        return Actor(shape, copies, scale=scale, action_dims=torch.ones(outputs))
+        copies = {name: nn.Parameter(value[cuts[name]].detach().cpu().clone().contiguous()) for name, value in whole.items()}
+        norm, scale = self.obs_norm, None
+        if self.network.normalise_observations:
+            own = (values if values.dim() == 1 else values[agent] for values in (norm.mean, norm.inverse_std))
+            mean, inverse_std = (values[:inputs].cpu().clone() for values in own)
+            scale = ObservationScale(mean, inverse_std, norm.clip)
+        agent_id = self._agent_id([agent])[0].cpu() if self.shared else None
+        return Actor(shape, copies, scale=scale, action_dims=torch.ones(outputs), agent_id=agent_id)
 
     def initial_state(self, num_envs: int) -> Tensor:
         """Zero recurrent state [N, B, L, H] of the actors."""
@@ -127,6 +164,11 @@ class TeamPolicy:
     def initial_memory(self, num_envs: int) -> Tensor:
         """Zero recurrent state [C, B, L, H] of the critics."""
         return torch.zeros(self.num_critics, num_envs, *self.actor_shape.state_shape, device=self.device)
+
+    @property
+    def critic_input_shape(self) -> tuple[int, ...]:
+        """Of what critics see in one copy: (S,), (N, S) or (N, O)."""
+        return (self.spec.num_agents, self.spec.max_obs_size) if self.critics_observe else self.state_norm.shape
 
     @property
     def recurrent(self) -> bool:
@@ -151,7 +193,10 @@ class TeamPolicy:
         return TeamActions(self.to_env_units(samples), samples, state_out)
 
     def values(self, state: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Values [C, M] of states [M, S] or [M, N, S], in the value normaliser's units, and the critics' memory [C, M, L, H] after them."""
+        """Values [C, M] of states [M, S] or [M, N, S], in the value normaliser's units, and the critics' memory [C, M, L, H] after them.
+
+        With ``critics_observe`` the observations [M, N, O] stand in for the states.
+        """
         values, memory = self.critic(0, self.num_critics)(state.transpose(0, 1) if state.dim() == 3 else state, memory)
         return values, memory
 
@@ -168,14 +213,15 @@ class TeamPolicy:
 
         Args:
             obs: [T, B, N, O].
-            state: [T, B, S] or [T, B, N, S].
+            state: [T, B, S] or [T, B, N, S]; not looked at with ``critics_observe``, where nothing sees it.
             alive: [T, B, N], the observations that count.
             valid: [T, B], the steps that count: not those of episodes that a fault ended. None for all.
         """
         if self.network.normalise_observations:
             valid = torch.ones_like(alive[..., 0]) if valid is None else valid
             self.obs_norm.update(obs, alive & valid.unsqueeze(-1))
-            self.state_norm.update(state, valid.unsqueeze(-1).expand_as(alive) if self.spec.state_per_agent else valid)
+            if not self.critics_observe:
+                self.state_norm.update(state, valid.unsqueeze(-1).expand_as(alive) if self.spec.state_per_agent else valid)
 
     def to_env_units(self, samples: Tensor) -> Tensor:
         """Scale samples in [-1, 1] to the agents' boxes and clip them to these; discrete actions stay as they are."""
@@ -194,6 +240,20 @@ class TeamPolicy:
         for part in _PARTS:
             own = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
             getattr(self, part).load_state_dict(own)
+
+
+def _each(stack: ParameterStack) -> list[dict[str, Tensor]]:
+    """The parameters of each network by name."""
+    views = stack.views(stack.values)
+    return [{name: view[index] for name, view in views.items()} for index in range(stack.num_networks)]
+
+
+def _check_one_critic(spec: TaskSpec, network: NetworkConfig) -> None:
+    """One critic for the team needs something to look at that is the team's. Raises: ConfigError."""
+    if network.critic_input == "observation":
+        raise ConfigError("network.critics = 'one' and network.critic_input = 'observation' exclude each other: use 'per_agent' or 'state'")
+    if spec.state_per_agent:
+        raise ConfigError(f"network.critics = 'one' needs a state that all agents share; {spec.task} has one per agent: use 'per_agent'")
 
 
 def action_bounds(spec: TaskSpec) -> tuple[Tensor, Tensor]:

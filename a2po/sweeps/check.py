@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from a2po.algorithms.catalogue import check_algorithm, check_trainable
-from a2po.config import TrainConfig
+from a2po.config import DEFAULT_PRESET, TrainConfig
 from a2po.errors import ConfigError, UserError
 from a2po.sweeps.plan import SweepPlan, cells, repeated, run_config
 
@@ -48,8 +48,10 @@ def _problems_of_form(plan: SweepPlan) -> Iterator[str]:
     for name, values in lists.items():
         if twice := repeated(values):
             yield f"{name}: {', '.join(twice)} is given more than once"
+    if "preset" in plan.vary and plan.preset != DEFAULT_PRESET:
+        yield "'preset' is both fixed (--preset) and varied (--vary): leave out one"
     for key in (*plan.settings, *plan.vary):
-        if key in OWN_OPTIONS:
+        if key in OWN_OPTIONS and (key, key in plan.vary) != ("preset", True):
             yield f"'{key}' has an option of its own in a sweep: {OWN_OPTIONS[key]}"
         if outer := [other for other in (*plan.settings, *plan.vary) if key.startswith(f"{other}.")]:
             yield f"'{key}' lies inside '{outer[0]}', which is given as well: leave out one"
@@ -105,10 +107,10 @@ def _no_sources(configs: Iterable[TrainConfig]) -> Iterator[str]:
 
 
 def _same(configs: dict[str, TrainConfig]) -> Iterator[str]:
-    """Cells that would train the same thing."""
+    """Cells that would train the same thing, under whatever preset."""
     first: dict[str, str] = {}
     for name, config in configs.items():
-        other = first.setdefault(config.model_dump_json(), name)
+        other = first.setdefault(config.model_copy(update={"preset": ""}).model_dump_json(), name)
         if other != name:
             yield f"the cells {other} and {name} have the same configuration: leave out one"
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from a2po.config import TrainConfig, read_toml, to_toml
+from a2po.config import TrainConfig, to_toml
 from a2po.errors import RunError, did_you_mean
 from a2po.files import replace_text
 from a2po.sweeps.parse import validate_plan
 from a2po.sweeps.plan import SweepPlan, cells, differences, run_config
+from a2po.toml_files import read_toml
 from a2po.training.lock import LOCK
 
 SWEEPS = Path("sweeps")

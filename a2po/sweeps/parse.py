@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from a2po.config import flat, parse_setting, read_toml
+from a2po.config import flat, parse_setting
 from a2po.errors import ConfigError, did_you_mean
 from a2po.sweeps.plan import NO_VALUE, SweepPlan
+from a2po.toml_files import read_toml
 
 OPENING, CLOSING = "[{", "]}"
 MAX_SEEDS = 10_000

@@ -15,6 +15,9 @@ from a2po.networks.team_policy import TeamActions, TeamPolicy
 class RolloutBuffer:
     """T steps of B copies. Letters as in ``a2po.envs.protocol``; observation tensors hold one slot more for the successor.
 
+    ``state`` and ``final_state`` are what critics see: where these are the agents' observations, ``state`` is ``obs`` itself, and the
+    environment's states are not kept.
+
     Of the recurrent states only those at the first step of each chunk are kept, and those after the last step.
 
     Args:
@@ -24,6 +27,7 @@ class RolloutBuffer:
         device: where training happens.
         memories: the networks' recurrent states before the first step, actors' [N, B, L, H] and critics' [C, B, L, H].
         chunk_length: steps between recurrent states that are kept; divides T.
+        critics_observe: critics see the agents' observations instead of the state.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class RolloutBuffer:
         *,
         memories: tuple[Tensor, Tensor] | None = None,
         chunk_length: int = 1,
+        critics_observe: bool = False,
     ) -> None:
         agents, rows = spec.num_agents, (length, num_envs)
         state_shape = (agents, spec.state_size) if spec.state_per_agent else (spec.state_size,)
@@ -43,17 +48,19 @@ class RolloutBuffer:
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
 
-        self.length, self.num_envs = length, num_envs
+        self.length, self.num_envs, self._critics_observe = length, num_envs, critics_observe
         self.obs = zeros(length + 1, num_envs, agents, spec.max_obs_size)
-        self.state = zeros(length + 1, num_envs, *state_shape)
+        # An environment writes its states in any case. Where nobody sees them, all steps have one place for them.
+        states = zeros(1 if critics_observe else length + 1, num_envs, *state_shape)
+        self.state = self.obs if critics_observe else states
         mask_shape = (length + 1, num_envs, agents, spec.max_action_size)
         self.action_mask = torch.ones(mask_shape, dtype=torch.bool, device=device) if spec.discrete else None
         self.alive = torch.ones(length + 1, num_envs, agents, dtype=torch.bool, device=device)
-        self.final_state = zeros(length, num_envs, *state_shape)
+        self.final_state = zeros(length, *self.state.shape[1:])
         self.samples = zeros(*rows, agents, dtype=torch.int64) if spec.discrete else zeros(*rows, agents, spec.max_action_size)
         self.reward = zeros(*rows, *reward_shape)
         self.terminated, self.truncated, self.invalid = (zeros(*rows, dtype=torch.bool) for _ in range(3))
-        self.slots = [self._slot(t) for t in range(length + 1)]
+        self.slots = [self._slot(t, states[t % len(states)]) for t in range(length + 1)]
         nothing = zeros(agents, num_envs, 0, 0)
         self.chunk_length = chunk_length
         self.actor_memory, self.critic_memory = (
@@ -64,11 +71,19 @@ class RolloutBuffer:
     def for_team(cls, team: TeamPolicy, length: int, num_envs: int, chunk_length: int) -> Self:
         """A buffer for what ``team`` plays: on its device, with room for what its networks remember."""
         memories = team.initial_state(num_envs), team.initial_memory(num_envs)
-        return cls(team.spec, length, num_envs, team.device, memories=memories, chunk_length=chunk_length if team.recurrent else 1)
+        return cls(
+            team.spec,
+            length,
+            num_envs,
+            team.device,
+            memories=memories,
+            chunk_length=chunk_length if team.recurrent else 1,
+            critics_observe=team.critics_observe,
+        )
 
-    def _slot(self, t: int) -> Observations:
+    def _slot(self, t: int, state: Tensor) -> Observations:
         mask = None if self.action_mask is None else self.action_mask[t]
-        return Observations(self.obs[t], self.state[t], mask, self.alive[t])
+        return Observations(self.obs[t], state, mask, self.alive[t])
 
     def start(self, observations: Observations) -> None:
         """Put the first observations into slot 0."""
@@ -88,7 +103,7 @@ class RolloutBuffer:
             if given.shape != slot.shape:  # one number would be everybody's, and nobody would notice
                 raise ValueError(f"step() must give '{name}' as {list(slot.shape)}, gave {list(given.shape)}")
             slot.copy_(given)
-        self.final_state[t] = step.final.state
+        self.final_state[t] = step.final.obs if self._critics_observe else step.final.state
 
     def ended(self) -> Tensor:
         """[T, B] True where an episode ended with the step."""

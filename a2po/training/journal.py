@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from a2po.algorithms.learner import UpdateReport
+from a2po.algorithms.diagnostics import UpdateReport
 from a2po.config import TrainConfig
 from a2po.envs.protocol import EpisodeRecord, TaskSpec
 from a2po.errors import WorkFailed
@@ -69,11 +69,7 @@ class Journal:
                 row[f"{key}_mean"] = sum(episode[key] for episode in valid) / len(valid)
         row |= {name: round(times[name], 4) for name in ("sampling_s", "update_s", "save_s")}
         row["steps_per_s"] = round(times["steps_per_s"], 1)
-        row |= {"order": report.order, "clips": report.clips, "scores": report.scores}
-        figures = report.per_agent.items()
-        row["agents"] = {agent: {name: values[i] for name, values in figures} for i, agent in enumerate(self.spec.agents)}
-        row |= {"team": report.team} if report.team else {}
-        self._write(row)
+        self._write(row | _of_learner(report, self.spec.agents))
 
     def evaluation(self, step: int, time_s: float, returns: list[float]) -> float:
         """Write down a greedy evaluation. Returns: its mean."""
@@ -119,3 +115,23 @@ class Journal:
             self._trouble.began(error)
         else:
             self._trouble.over()
+
+
+def _of_learner(report: UpdateReport, agents: Sequence[str]) -> dict[str, Any]:
+    """What the learner tells. An agent that the round left alone has its position 0 and no numbers."""
+    told: dict[str, Any] = {"order": report.order, "positions": report.positions, "clips": report.clips}
+    told["scores"] = [[_short(score) for score in scores] for scores in report.scores]
+    if report.bounds is not None:
+        told["bounds_estimated"] = {name: _short(bound) for name, bound in report.bounds.items()}
+    told["agents"] = {
+        agent: {name: _short(values[i]) for name, values in report.per_agent.items()} if report.positions[i] else {}
+        for i, agent in enumerate(agents)
+    }
+    if report.team:
+        told["team"] = {name: _short(value) for name, value in report.team.items()}
+    return told
+
+
+def _short(value: float) -> float:
+    """As many digits as single precision has: the others only make the row longer."""
+    return float(f"{value:.7g}")

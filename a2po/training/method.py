@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from a2po.algorithms.catalogue import Q_LEARNERS, check_trainable
-from a2po.algorithms.learner import PolicyLearner, UpdateReport
+from a2po.algorithms.diagnostics import UpdateReport
+from a2po.algorithms.learner import PolicyLearner
 from a2po.algorithms.q_learner import QLearner
 from a2po.config import TrainConfig
 from a2po.envs.protocol import VectorEnv

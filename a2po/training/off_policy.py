@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from a2po.algorithms import qmix
-from a2po.algorithms.learner import UpdateReport
+from a2po.algorithms.diagnostics import UpdateReport
 from a2po.algorithms.q_learner import QFigures, QLearner
 from a2po.config import TrainConfig
 from a2po.envs.protocol import VectorEnv
@@ -93,7 +93,8 @@ class OffPolicy:
 
     def _report(self, figures: list[QFigures]) -> UpdateReport:
         """Means over the round's batches. While the replay warms up there are none."""
-        report = UpdateReport(order=list(range(self.team.spec.num_agents)))
+        agents = self.team.spec.num_agents
+        report = UpdateReport(order=list(range(agents)), positions=[1] * agents)
         report.team = {"epsilon": self.explorer.share, "replay_episodes": float(len(self.replay))}
         if figures:
             for name in figures[0].team:

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from a2po.algorithms.learner import PolicyLearner, UpdateReport
+from a2po.algorithms.diagnostics import UpdateReport
+from a2po.algorithms.learner import PolicyLearner
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig
 from a2po.envs.protocol import VectorEnv
@@ -23,7 +24,7 @@ class OnPolicy:
 
     def __init__(self, config: TrainConfig, env: VectorEnv, team: TeamPolicy) -> None:
         update = config.update
-        self.team = team
+        self.team, self.time_limits = team, update.time_limits
         self.learner = PolicyLearner(team, rule(config.algorithm), update, seed=config.seed)
         self.buffer = RolloutBuffer.for_team(team, update.rollout_length, config.env.num_envs, update.chunk_length)
         self.sampler = Sampler(env, team, self.buffer, generator(config.seed, "sampling", device=team.device))
@@ -38,7 +39,7 @@ class OnPolicy:
 
     def update(self, *, learning_rate_scale: float) -> UpdateReport:
         """Learn from it."""
-        return self.learner.update(prepare(self.team, self.buffer), learning_rate_scale=learning_rate_scale)
+        return self.learner.update(prepare(self.team, self.buffer, self.time_limits), learning_rate_scale=learning_rate_scale)
 
     def advance(self) -> None:
         """Take the rollout into the observation statistics and make its end the beginning of the next."""
@@ -51,8 +52,8 @@ class OnPolicy:
         return None
 
     def storage(self) -> list[Tensor]:
-        """The buffer's tensors."""
-        return [value for value in vars(self.buffer).values() if isinstance(value, Tensor)]
+        """The buffer's tensors, each once: critics may see the observations themselves."""
+        return list({value for value in vars(self.buffer).values() if isinstance(value, Tensor)})
 
     def growth(self) -> int:
         """None."""

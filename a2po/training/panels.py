@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -16,19 +16,23 @@ if TYPE_CHECKING:
 
 LABEL = 10
 """Columns left of the chart."""
-Columns = tuple[tuple[str, str, str, int], ...]
-"""Heading, name in the row of metrics.jsonl, format, width."""
-COLUMNS: Columns = (
+MIN_NAME = 14
+# Heading, name in the row of metrics.jsonl, format, width. As many from the left as a terminal has room for.
+COLUMNS = (
+    ("score", "score", ".3g", 9),
     ("clip", "clip", ".3f", 7),
     ("clipped", "clip_fraction", ".1%", 9),
     ("KL", "kl", ".5f", 9),
+    ("TV", "total_variation", ".3f", 7),
     ("entropy", "entropy", ".3f", 9),
+    ("explained", "explained_variance", ".1%", 11),
     ("objective", "objective", "+.4f", 11),
     ("value loss", "value_loss", ".4f", 12),
+    ("Q of what was played", "q", "+.4f", 22),
 )
-Q_COLUMNS: Columns = (("Q of what was played", "q", "+.4f", 22), ("gradient norm", "actor_grad_norm", ".4f", 16))
 # Name in the row's figures of the team, in words, format.
 TEAM_FIGURES = (("td_error", "TD error", ".3f"), ("epsilon", "epsilon", ".2f"), ("replay_episodes", "replay", ",.0f"))
+Column = tuple[str, str, str, int]
 TIME_USES = (("sampling", "cyan"), ("update", "magenta"), ("evaluation and saving", "yellow"))
 Part = str | Text | tuple[str, str]
 
@@ -100,21 +104,34 @@ def speed(status: Status, width: int, seconds: Sequence[float]) -> Iterable[Text
 def agents(status: Status, width: int, height: int) -> Iterable[Text]:
     """The last update round: agents in its order, with what happened to each; the first few, and the mean of all."""
     row = status.update
-    order, clips, values = row.get("order", []), row.get("clips", []), list(row.get("agents", {}).items())
+    positions, names = row.get("positions", []), list(row.get("agents", {}))
+    rows = [(positions[agent], names[agent], _of_agent(row, agent, names[agent])) for agent in row.get("order", [])]
+    columns = _columns(width - 5 - MIN_NAME, {name for *_, own in rows for name in own})
+    name_width = width - 5 - sum(own for *_, own in columns)
     team = row.get("team", {})
     figures = " · ".join(f"{words} {team[name]:{form}}" for name, words, form in TEAM_FIGURES if name in team)
-    yield heading(width, "update order" if len(clips) > 1 else "update, all agents at once", figures)
-    columns = Q_COLUMNS if team else COLUMNS
-    name_width = width - 5 - sum(own for *_, own in columns)
+    yield heading(width, "update order" if len(set(positions)) > 1 else "update, all agents at once", figures)
     yield line(width, (f"{'':4}{'agent':{name_width}}" + "".join(f"{title:>{own}}" for title, _, _, own in columns), "dim"))
-    ranges = [{"clip": clips[min(k, len(clips) - 1)]} if clips else {} for k in range(len(order))]
-    rows = [(values[agent][0], {**values[agent][1], **own}) for agent, own in zip(order, ranges, strict=True)]
     shown = rows if len(rows) <= height else rows[: height - 1]
-    for position, (name, own) in enumerate(shown, start=1):
+    for position, name, own in shown:
         yield line(width, (f"{position:3} ", "dim"), f"{shorten(name, name_width)}{cells(own, columns)}")
     if len(shown) < len(rows):
-        means = {key: sum(own[key] for _, own in rows) / len(rows) for key in rows[0][1]}
+        means = {key: sum(own[key] for *_, own in rows) / len(rows) for key in rows[0][2]}
         yield line(width, (f"    {shorten(f'… {len(rows) - len(shown)} more; mean', name_width)}{cells(means, columns)}", "dim"))
+
+
+def _of_agent(row: Mapping[str, Any], agent: int, name: str) -> dict[str, float]:
+    """Its numbers, with its clip range and the score that it was picked with."""
+    position, clips, scores = row["positions"][agent], row["clips"], row.get("scores", [])
+    score = {"score": scores[min(position, len(scores)) - 1][agent]} if scores else {}
+    clip = {"clip": clips[min(position, len(clips)) - 1]} if clips else {}
+    return {**row["agents"][name], **clip, **score}
+
+
+def _columns(room: int, known: Set[str]) -> list[Column]:
+    """Those that something is known for, as far as there is room."""
+    columns = [column for column in COLUMNS if column[1] in known]
+    return [column for count, column in enumerate(columns, start=1) if sum(own for *_, own in columns[:count]) <= room]
 
 
 def state(status: Status, width: int, final: bool) -> Iterable[Text]:
@@ -133,7 +150,7 @@ def results(status: Status) -> str:
     return mean if status.evaluation is None else f"{mean} · greedy {status.evaluation:,.1f}"
 
 
-def cells(values: dict[str, float], columns: Columns = COLUMNS) -> str:
+def cells(values: Mapping[str, float], columns: Sequence[Column] = COLUMNS) -> str:
     """The numbers of one agent; a dash where there is none."""
     texts = []
     for _, name, form, width in columns:

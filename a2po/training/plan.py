@@ -99,7 +99,10 @@ class Plan:
     algorithm: str
     device: str
     num_agents: int
+    num_actors: int
+    """Networks: 1 where the agents share it."""
     num_critics: int
+    """Networks."""
     actor_parameters: int
     """Of one actor."""
     critic_parameters: int
@@ -149,7 +152,8 @@ def plan(
             algorithm=config.algorithm,
             device=trainer.device.type,
             num_agents=trainer.team.spec.num_agents,
-            num_critics=trainer.team.num_critics,
+            num_actors=trainer.team.actors.num_networks,
+            num_critics=trainer.team.critics.num_networks,
             actor_parameters=trainer.team.actors.values.shape[1],
             critic_parameters=trainer.team.critics.values.shape[1],
             counts=counts,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -11,12 +13,13 @@ from a2po.training.buffer import RolloutBuffer
 
 
 @torch.no_grad()
-def prepare(team: TeamPolicy, buffer: RolloutBuffer) -> Batch:
+def prepare(team: TeamPolicy, buffer: RolloutBuffer, time_limits: str = "bootstrap") -> Batch:
     """Evaluate the critics once and lay the data out agent first.
 
     Args:
         team: the policy that collected the data.
         buffer: T filled steps. The critics' memories of this rollout are put into it.
+        time_limits: what becomes of steps that a limit cut, see ``UpdateConfig.time_limits``.
 
     Raises:
         WorkFailed: a valid reward, observation or state is not finite.
@@ -36,12 +39,13 @@ def prepare(team: TeamPolicy, buffer: RolloutBuffer) -> Batch:
         values = team.denormalise_values(values.flatten(1)).view_as(values)
         return values.movedim(0, -1).expand(-1, -1, agents)  # [C, T, B] -> [T, B, N]
 
-    return Batch(
-        obs=_agent_major(buffer.obs[:length]),
+    obs = _agent_major(buffer.obs[:length])
+    batch = Batch(
+        obs=obs,
         action_mask=None if buffer.action_mask is None else _agent_major(buffer.action_mask[:length]),
         samples=_agent_major(buffer.samples),
         mask=_agent_major(buffer.alive[:length] & valid.unsqueeze(-1)).float(),
-        state=_agent_major(buffer.state[:length]) if team.spec.state_per_agent else buffer.state[:length].flatten(0, 1),
+        state=obs if team.critics_observe else _states(team, buffer),
         old_values=normalised.flatten(1),
         value_mask=valid.flatten().float(),
         rewards=rewards,
@@ -53,6 +57,20 @@ def prepare(team: TeamPolicy, buffer: RolloutBuffer) -> Batch:
         critic_memory=_chunk_major(buffer.critic_memory),
         keep=_keep(buffer).flatten(),
     )
+    return batch if time_limits == "bootstrap" else _with_true_ends(batch, without_error=time_limits == "zeroed")
+
+
+def _with_true_ends(batch: Batch, *, without_error: bool) -> Batch:
+    """Cut steps count as true ends; ``without_error`` they get a reward that their value foresaw, so that their advantage is 0."""
+    cut = batch.truncated & ~batch.terminated
+    rewards = torch.where(cut, batch.values, batch.rewards) if without_error else batch.rewards
+    return replace(batch, rewards=rewards, terminated=batch.terminated | cut, truncated=torch.zeros_like(batch.truncated))
+
+
+def _states(team: TeamPolicy, buffer: RolloutBuffer) -> Tensor:
+    """[M, S] or [N, M, S]."""
+    states = buffer.state[: buffer.length]
+    return _agent_major(states) if team.spec.state_per_agent else states.flatten(0, 1)
 
 
 def _values(team: TeamPolicy, buffer: RolloutBuffer) -> tuple[Tensor, Tensor]:

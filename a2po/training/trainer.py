@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from a2po.algorithms.catalogue import check_algorithm
-from a2po.algorithms.learner import UpdateReport
+from a2po.algorithms.diagnostics import UpdateReport
 from a2po.config import TrainConfig
 from a2po.envs.play import calling
 from a2po.errors import CheckpointError, WorkFailed, foreign

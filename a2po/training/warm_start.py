@@ -23,7 +23,16 @@ from a2po.training.checkpoint_files import TENSORS
 from a2po.training.fit import Description, describe_bundle, describe_task, differences
 from a2po.training.runs import TrainedPolicy, list_runs, open_policy
 
-SHAPING = ("hidden_sizes", "recurrent_layers", "recurrent_size", "head_sizes", "activation", "layer_norm", "normalise_observations")
+SHAPING = (
+    "hidden_sizes",
+    "recurrent_layers",
+    "recurrent_size",
+    "head_sizes",
+    "activation",
+    "layer_norm",
+    "normalise_observations",
+    "share_parameters",
+)
 """The options of a network that its weights only make sense with."""
 
 
@@ -150,7 +159,8 @@ def _critic_differences(source: TeamPolicy, own: TeamPolicy) -> list[str]:
 
     def facts(team: TeamPolicy) -> dict[str, Any]:
         return {
-            "the state's shape": list(team.state_norm.shape),
+            "network.critic_input": team.network.critic_input,
+            "the shape of what critics see": list(team.critic_input_shape),
             "network.critics": team.network.critics,
             "network.normalise_values": team.network.normalise_values,
         }

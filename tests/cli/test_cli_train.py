@@ -72,6 +72,14 @@ def test_train_then_resume(a2po: Run, tmp_path: Path) -> None:
     assert json.loads(newest.out)["step"] == 320
 
 
+def test_the_task_may_stand_alone(a2po: Run, tmp_path: Path) -> None:
+    done = a2po("train", "matrix/uneven", *SMALL[2:], "--algo", "mappo", "--name", "x")
+    assert done.code == 0, done.err
+    config = open_run(tmp_path / "runs" / "x")
+    assert (config.task, config.algorithm) == ("matrix/uneven", "mappo")
+    assert a2po("train", "matrix/uneven", *SMALL, "--name", "y").code == 0  # twice the same
+
+
 def test_a_file_a_preset_and_other_places(a2po: Run, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text('task = "matrix/penalty"\n[run]\ntotal_steps = 64\nevaluate_every = 0\n[env]\nnum_envs = 8\n')
     (tmp_path / "mine.toml").write_text("[update]\nrollout_length = 8\nnum_epochs = 1\nclip = 0.07\n")
@@ -83,6 +91,7 @@ def test_a_file_a_preset_and_other_places(a2po: Run, tmp_path: Path) -> None:
 
 
 WRONG: list[tuple[list[str], list[str]]] = [
+    (["matrix/climbing", "--task", "matrix/penalty"], ["given twice, as 'matrix/climbing' and as --task 'matrix/penalty'"]),
     (["--task", "matrix/climbin"], ["unknown task 'matrix/climbin'", "did you mean 'matrix/climbing'"]),
     (["--task", "mamujoco/HalfCheetah-2x4"], ["did you mean 'mamujoco/HalfCheetah-2x3'"]),
     (["--task", "nonsense"], ["unknown task 'nonsense'", "a2po tasks"]),
@@ -131,7 +140,7 @@ def test_what_a_person_gets_wrong(arguments: list[str], hints: list[str], a2po: 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["--stepz", "3"], ["--steps", "many"], ["extra"]])
+@pytest.mark.parametrize("arguments", [["--stepz", "3"], ["--steps", "many"], ["one", "two"]])
 def test_usage_errors_are_typers(arguments: list[str], a2po: Run, tmp_path: Path) -> None:
     outcome = a2po("train", *arguments)
     assert outcome.code == 2 and "Usage" in outcome.err and "Traceback" not in outcome.err

@@ -72,6 +72,21 @@ def test_a_preset_and_a_word_for_nothing():
     assert orders == [None, "random"] and run_config(plan, cells(plan)[0], 0).preset == "paper"
 
 
+def test_presets_may_be_varied(tmp_path):
+    """The ablation sweep: cells, table and configurations tell the variants apart, and the folder knows them again."""
+    plan = make_plan(values=CLIMBING, seeds="0", vary=["preset=fast,no-preopc,paper+no-preopc"])
+    configs = check_plan(plan)
+    assert list(configs) == [f"climbing-a2po-preset={name}" for name in ("fast", "no-preopc", "paper+no-preopc")]
+    assert [config.preset for config in configs.values()] == ["fast", "no-preopc", "paper+no-preopc"]
+    assert [config.update.advantage for config in configs.values()] == [None, "gae", "gae"]
+    assert [overrides_text(cell.overrides) for cell in cells(plan)] == ["preset=fast", "preset=no-preopc", "preset=paper+no-preopc"]
+    folder = SweepFolder(tmp_path / "mine")
+    folder.make(plan)
+    assert folder.read_plan() == plan
+    with pytest.raises(RunError, match="--vary preset was 'fast', 'no-preopc', 'paper\\+no-preopc', now 'fast', 'no-preopc'"):
+        folder.check(make_plan(values=CLIMBING, seeds="0", vary=["preset=fast,no-preopc"]))
+
+
 def test_names_that_would_meet_are_told_apart():
     plan = SweepPlan(tasks=("matrix/climbing", "own/climbing"), seeds=(0,))
     names = [cell.name for cell in cells(plan)]
@@ -118,6 +133,10 @@ def test_every_problem_at_once():
         ({"vary": ["update.clip=0.1,0.2"], "settings": ["update.clip=0.3"]}, "both fixed"),
         ({"settings": ["task=matrix/penalty"]}, "option of its own in a sweep: --task"),
         ({"vary": ["seed=0,1"]}, "--seeds"),
+        ({"settings": ["preset=paper"]}, "option of its own in a sweep: --preset"),
+        ({"values": {**CLIMBING, "preset": "paper"}, "vary": ["preset=fast,blocks"]}, "both fixed (--preset) and varied"),
+        ({"vary": ["preset=fast,fsat"]}, "did you mean 'fast'"),
+        ({"vary": ["preset=fast,fast+fast"]}, "have the same configuration"),
         ({"settings": ["update=3", "update.clip=0.3"]}, "'update.clip' lies inside 'update'"),
         ({"vary": ["env.num_envs=64,64.0"]}, "have the same configuration"),
         ({"settings": ["env.options.lenght=3"]}, "did you mean 'length'"),

@@ -49,9 +49,11 @@ def status(agents: int = 2, *, simultaneous: bool = False, **changes: Any) -> St
         if update % 25 == 0:
             evaluations.add(update * 4096, update * 12.0)
     names = [f"leg_{agent}_知" for agent in range(agents)]
-    own = {"clip_fraction": 0.125, "kl": 0.00321, "objective": -0.0456, "value_loss": 0.789}
+    own = {"clip_fraction": 0.125, "kl": 0.00321, "objective": -0.0456, "value_loss": 0.789, "explained_variance": 0.625}
     row = {"update": 150, "sampling_s": 0.1, "update_s": 0.3, "invalid_episodes": 3, "order": list(range(agents))[::-1]}
     row |= {"clips": [0.2] if simultaneous else [0.1 + 0.001 * k for k in range(agents)], "agents": dict.fromkeys(names, own)}
+    row |= {"positions": [1] * agents if simultaneous else list(range(agents, 0, -1))}
+    row |= {} if simultaneous else {"scores": [[10.0 * k + agent for agent in range(agents)] for k in range(agents)]}
     given: dict[str, Any] = {
         "title": "a2po on mamujoco/Ant-4x2",
         "setting": "4 agents · preset fast",
@@ -112,23 +114,40 @@ def test_what_it_says() -> None:
         assert part in text
     assert text.count("●") == 1 + 6  # the legend and six evaluations
     first, second = (line.split() for line in picture(status(), 80, 24) if re.match(r"  \d ", line))
-    assert first == ["1", "leg_1_知", "0.100", "12.5%", "0.00321", "–", "-0.0456", "0.7890"] and second[:3] == ["2", "leg_0_知", "0.101"]
+    assert first == ["1", "leg_1_知", "1", "0.100", "12.5%", "0.00321", "62.5%", "-0.0456"]  # the value loss has no room
+    assert second[:4] == ["2", "leg_0_知", "10", "0.101"]
+    (wide,) = (line.split() for line in picture(status(), 120, 24) if "leg_1" in line)
+    assert wide == [*first, "0.7890"]
 
 
 def test_many_agents_and_all_at_once() -> None:
     rows = [line for line in picture(status(17), 80, 24) if re.match(r"  (\d |  …)", line)]
     assert [row.split()[1] for row in rows[:3]] == ["leg_16_知", "leg_15_知", "leg_14_知"]
-    assert rows[3].split() == ["…", "14", "more;", "mean", "0.108", "12.5%", "0.00321", "–", "-0.0456", "0.7890"]
+    assert rows[3].split() == ["…", "14", "more;", "mean", "88", "0.108", "12.5%", "0.00321", "62.5%", "-0.0456"]
     assert sum("leg_" in line for line in picture(status(17), 80, 60)) == 17
     together = picture(status(3, simultaneous=True), 80, 24)
     assert any("all agents at once" in line for line in together) and sum("0.200" in line for line in together) == 3
+    assert not any("score" in line for line in together)
+
+
+def test_an_agent_that_the_round_left_alone_has_no_line() -> None:
+    row = dict(status(3).update)
+    row |= {"order": [1], "positions": [0, 1, 0], "clips": [0.2], "agents": {**row["agents"], "leg_0_知": {}, "leg_2_知": {}}}
+    lines = [line.split()[:2] for line in picture(status(3, update=row), 80, 24) if "leg_" in line]
+    assert lines == [["1", "leg_1_知"]]
+
+
+def test_blocks_share_a_position_and_its_clip_range() -> None:
+    row = {**status(3).update, "order": [2, 0, 1], "positions": [2, 2, 1], "clips": [0.1, 0.2], "scores": []}
+    lines = [line.split()[:3] for line in picture(status(3, update=row), 80, 24) if "leg_" in line]
+    assert lines == [["1", "leg_2_知", "0.100"], ["2", "leg_0_知", "0.200"], ["2", "leg_1_知", "0.200"]]
 
 
 def test_before_the_first_episode_and_with_wild_numbers() -> None:
     early = Status(64, None, None, 100.0, 0.5)
     assert "training –" in "\n".join(picture(early, 80, 24)) and len(picture(early, 80, 24)) <= 24
     wild = cells({"clip": 0.2, "clip_fraction": 0.1, "kl": 6.5e31, "objective": -1e9, "value_loss": 1e12})
-    assert len(wild) == 57 and wild.split() == ["0.200", "10.0%", "7e+31", "–", "-1e+09", "1e+12"]
+    assert len(wild) == 84 and wild.split() == ["–", "0.200", "10.0%", "7e+31", "–", "–", "–", "-1e+09", "1e+12"]
     assert [number(value) for value in (-1.5e9, 123456.0, 1234.5, 0.01234)] == ["-1.50e+09", "123,456", "1,234.5", "0.012"]
     assert [duration(seconds) for seconds in (-1, 65, 3723, 100_000)] == ["0:00", "1:05", "1:02:03", "1 d 3 h"]
 

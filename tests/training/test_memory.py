@@ -12,6 +12,7 @@ from torch import Tensor
 
 from a2po.algorithms import learner as learner_module
 from a2po.algorithms.batch import Batch, pick
+from a2po.algorithms.turn import distribution_of, evaluate
 from a2po.config import TrainConfig, validate
 from a2po.envs.matrix.game import MatrixGame
 from a2po.networks.team_policy import TeamPolicy
@@ -57,14 +58,25 @@ def sampled(trainer: Trainer) -> Batch:
     return prepare(trainer.team, trainer.buffer)
 
 
-NETWORKS = {"one layer": {}, "two layers, layer norm": {"recurrent_layers": 2, "layer_norm": True, "head_sizes": (6,)}}
+NETWORKS = {
+    "one layer": {},
+    "two layers, layer norm": {"recurrent_layers": 2, "layer_norm": True, "head_sizes": (6,)},
+    "shared": {"share_parameters": True, "layer_norm": True},
+}
+CRITICS: dict[str, dict[str, Any]] = {
+    "per agent": {},
+    "one": {"critics": "one"},
+    "shared": {"share_parameters": True},
+    "observing": {"critic_input": "observation"},
+    "shared, observing": {"share_parameters": True, "critic_input": "observation", "layer_norm": True},
+}
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize("task", TASKS)
 def test_training_asks_what_was_played(task: str, network: dict[str, Any], tmp_path: Path) -> None:
     """Memories and log-probabilities of the chunks equal those of every copy played alone, step by step, over three rounds."""
-    trainer = make_trainer(config_for(task, network=network), tmp_path / "run")
+    trainer = make_trainer(config_for(task, "mappo", network=network), tmp_path / "run")
     team, buffer = trainer.team, trainer.buffer
     spec = team.spec
     memory = team.initial_state(COPIES)
@@ -72,8 +84,7 @@ def test_training_asks_what_was_played(task: str, network: dict[str, Any], tmp_p
     for _ in range(3):
         batch = sampled(trainer)
         actor = team.actor(0, spec.num_agents)
-        everyone = slice(0, spec.num_agents)
-        asked = trainer.learner._evaluate(everyone, batch)[0].view(spec.num_agents, LENGTH, COPIES)
+        asked = evaluate(actor, batch)[0].view(spec.num_agents, LENGTH, COPIES)
         for t in range(LENGTH):
             if t % CHUNK == 0:
                 torch.testing.assert_close(buffer.actor_memory[t // CHUNK], memory, rtol=1e-5, atol=1e-5)
@@ -97,11 +108,11 @@ def test_training_asks_what_was_played(task: str, network: dict[str, Any], tmp_p
     assert begins > 3 and memory.any()
 
 
-@pytest.mark.parametrize("critics", ["per_agent", "one"])
+@pytest.mark.parametrize("network", CRITICS.values(), ids=CRITICS)
 @pytest.mark.parametrize("task", TASKS)
-def test_critics_remember_and_value_a_cut_episode_from_before_the_reset(task: str, critics: str, tmp_path: Path) -> None:
+def test_critics_remember_and_value_a_cut_episode_from_before_the_reset(task: str, network: dict[str, Any], tmp_path: Path) -> None:
     """Values and successors' values against every copy alone, step by step."""
-    trainer = make_trainer(config_for(task, network={"critics": critics}), tmp_path / "run")
+    trainer = make_trainer(config_for(task, "mappo", network=network), tmp_path / "run")
     team, buffer = trainer.team, trainer.buffer
     memory = team.initial_memory(COPIES)
     cuts = 0
@@ -148,8 +159,8 @@ def test_the_first_ratios_are_one(task: str, num_minibatches: int, algorithm: st
     first: dict[int, Tensor] = {}
     genuine = learner_module.RoundMetrics.add_policy
 
-    def add_policy(self: Any, agents: slice, surrogate: Tensor, ratio: Tensor, *rest: Any) -> None:
-        for row, agent in enumerate(range(agents.start, agents.stop)):
+    def add_policy(self: Any, agents: tuple[int, ...], surrogate: Tensor, ratio: Tensor, *rest: Any) -> None:
+        for row, agent in enumerate(agents):
             first.setdefault(agent, ratio[row].clone())
         genuine(self, agents, surrogate, ratio, *rest)
 
@@ -165,11 +176,10 @@ def test_the_gradient_of_chunks_is_that_of_a_step_loop(task: str, tmp_path: Path
     trainer = make_trainer(config_for(task), tmp_path / "run")
     trainer.round()
     batch, team = sampled(trainer), trainer.team
-    agents = slice(0, team.spec.num_agents)
-    actor, part = team.actor(agents.start, agents.stop), batch.select(torch.tensor([7, 2, 11, 14]))
-    samples = pick(batch.samples, agents, part.samples)
-    fused = trainer.learner._distribution(agents, batch, part).log_prob(samples)
-    memory, keep, rows = pick(batch.actor_memory, agents, part.chunks), batch.keep_of(part), part.samples.view(CHUNK, 4)
+    actor, part = team.actor(0, team.spec.num_agents), batch.select(torch.tensor([7, 2, 11, 14]))
+    samples = pick(batch.samples, part.samples)
+    fused = distribution_of(actor, batch, part).log_prob(samples)
+    memory, keep, rows = pick(batch.actor_memory, part.chunks), batch.keep_of(part), part.samples.view(CHUNK, 4)
     looped = []
     for t in range(CHUNK):
         if t > 0:

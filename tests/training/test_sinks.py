@@ -93,6 +93,9 @@ def test_names(tmp_path: Path) -> None:
     assert (found[f"agent/{first}/position"], found[f"agent/{second}/position"]) == (1, 2)
     assert [found[f"agent/{name}/clip"] for name in (first, second)] == row["clips"]
     assert found["agent/column/kl"] == row["agents"]["column"]["kl"]
+    bounds = row["bounds_estimated"]
+    assert found["bounds_estimated/a2po"] == bounds["a2po"] <= found["bounds_estimated/coppo"] <= found["bounds_estimated/mappo"]
+    assert list(bounds) == ["mappo", "coppo", "happo", "a2po"] and bounds["mappo"] > 0
     assert scalars(evaluation) == {"return/greedy": evaluation["return_mean"]}
     assert sorted(path.name for path in run.iterdir()) == [
         "checkpoints",
@@ -108,6 +111,15 @@ def test_names_where_all_agents_move_at_once(tmp_path: Path) -> None:
     run = a2po.train(config(algorithm="mappo"), name=NAME, runs=tmp_path, view=View()).run
     row = read_metrics(run / "metrics.jsonl")[0]
     assert scalars(row)["agent/row/clip"] == scalars(row)["agent/column/clip"] == row["clips"][0]
+
+
+def test_an_agent_that_a_round_left_alone_has_no_numbers(tmp_path: Path) -> None:
+    run = a2po.train(config(algorithm="rpisa"), name=NAME, runs=tmp_path, view=View()).run
+    first, second = read_metrics(run / "metrics.jsonl")[:2]
+    assert (first["positions"], second["positions"]) == ([1, 0], [0, 2])
+    assert first["agents"]["column"] == {} == second["agents"]["row"] and set(first["agents"]["row"]) == set(second["agents"]["column"])
+    names = [{name for name in scalars(row) if name.startswith("agent/")} for row in (first, second)]
+    assert names[1] == {name.replace("row", "column") for name in names[0]} and "agent/row/position" in names[0]
 
 
 def test_tensorboard(tmp_path: Path) -> None:

@@ -199,15 +199,6 @@ def test_ratios_above_the_ceiling_do_not_matter(seed: int, excess: float) -> Non
 
 
 @settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 10**6), permutation=st.permutations(range(4)))
-def test_the_order_of_the_preceding_agents_does_not_matter(seed: int, permutation: list[int]) -> None:
-    *data, _ = random_data(seed, 15)
-    ratios = (0.5 * torch.randn(15, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)).exp()
-    options = {"discount": 0.99, "trace_decay": 0.95}
-    close(estimators.preopc(*data, ratios.prod(1), **options), estimators.preopc(*data, ratios[:, permutation].prod(1), **options))
-
-
-@settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10**6), cut=st.integers(0, 18), terminal=st.booleans())
 def test_an_end_separates_what_is_before_from_what_is_after(seed: int, cut: int, terminal: bool) -> None:
     data = random_data(seed, 20, 2)

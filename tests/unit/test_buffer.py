@@ -70,10 +70,10 @@ def random_observations(spec: TaskSpec, stream: torch.Generator) -> Observations
     return Observations(torch.randn(B, 2, 3, generator=stream), torch.randn(state_shape, generator=stream), mask, alive)
 
 
-def filled_buffer(spec: TaskSpec = SPEC, seed: int = 0) -> RolloutBuffer:
+def filled_buffer(spec: TaskSpec = SPEC, seed: int = 0, *, critics_observe: bool = False) -> RolloutBuffer:
     """T random steps with ends of every kind; ``final`` is rubbish in the rows whose episode goes on."""
     stream = torch.Generator().manual_seed(seed)
-    buffer = RolloutBuffer(spec, T, B, torch.device("cpu"))
+    buffer = RolloutBuffer(spec, T, B, torch.device("cpu"), critics_observe=critics_observe)
     buffer.start(random_observations(spec, stream))
     for t in range(T):
         following = random_observations(spec, stream)
@@ -84,7 +84,7 @@ def filled_buffer(spec: TaskSpec = SPEC, seed: int = 0) -> RolloutBuffer:
         samples = torch.randint(0, 2, (B, 2), generator=stream) if spec.discrete else torch.randn(B, 2, 3, generator=stream)
         reward = torch.randn((B, 2) if spec.reward_per_agent else (B,), generator=stream)
         final = random_observations(spec, stream)
-        final.state[kind < 3] = 1e9
+        final.state[kind < 3] = final.obs[kind < 3] = 1e9
         step = Step(buffer.slots[t + 1], reward, kind == 3, kind == 4, torch.zeros(B, dtype=torch.bool), final)
         buffer.record(t, TeamActions(samples, samples, torch.zeros(2, B, 0, 0)), step)
     assert buffer.terminated.any() and buffer.truncated[:-1].any() and buffer.truncated.sum() < T * B
@@ -108,13 +108,22 @@ def make_team(spec: TaskSpec, **network: Any) -> TeamPolicy:
         (SPEC, {"normalise_values": False, "normalise_observations": False}),
         (replace(SPEC, state_per_agent=True, reward_per_agent=True), {}),
         (CONTINUOUS, {"layer_norm": True}),
+        (SPEC, {"share_parameters": True}),
+        (SPEC, {"share_parameters": True, "critics": "one"}),
+        (CONTINUOUS, {"critic_input": "observation"}),
+        (replace(SPEC, state_per_agent=True), {"share_parameters": True, "critic_input": "observation", "layer_norm": True}),
     ],
-    ids=["per agent", "one critic", "no normalisers", "own states and rewards", "continuous"],
+    ids=[
+        *("per agent", "one critic", "no normalisers", "own states and rewards", "continuous"),
+        *("shared", "shared, one value", "critics observe", "shared, critics observe"),
+    ],
 )
 def test_a_batch_holds_the_rollout_agent_first(spec: TaskSpec, network: dict[str, Any]) -> None:
     """Against a loop over (t, b, agent): sample t · B + b is step t of copy b, successors are the true ones."""
-    buffer, team = filled_buffer(spec), make_team(spec, **network)
+    observe = network.get("critic_input") == "observation"
+    buffer, team = filled_buffer(spec, critics_observe=observe), make_team(spec, **network)
     batch = prepare(team, buffer)
+    assert (buffer.state is buffer.obs) == (batch.state is batch.obs) == observe  # nothing is kept twice
 
     def value(state: Tensor, agent: int) -> float:
         values = team.denormalise_values(team.values(state.unsqueeze(0), team.initial_memory(1))[0].detach())
@@ -124,7 +133,7 @@ def test_a_batch_holds_the_rollout_agent_first(spec: TaskSpec, network: dict[str
     for t in range(T):
         for b in range(B):
             row = t * B + b
-            assert torch.equal(batch.state[:, row] if spec.state_per_agent else batch.state[row], buffer.state[t, b])
+            assert torch.equal(batch.state[:, row] if batch.state.dim() == 3 else batch.state[row], buffer.state[t, b])
             for agent in range(2):
                 assert torch.equal(batch.obs[agent, row], buffer.obs[t, b, agent])
                 assert torch.equal(batch.samples[agent, row], buffer.samples[t, b, agent])
@@ -170,6 +179,14 @@ def test_the_next_rollout_starts_where_this_one_ended() -> None:
     buffer.wrap()
     for mine, theirs in zip(buffer.slots[0], last, strict=True):
         assert mine is not None and theirs is not None and torch.equal(mine, theirs)
+
+
+def test_states_that_nobody_sees_have_one_place() -> None:
+    """An environment writes them in any case."""
+    buffer = filled_buffer(critics_observe=True)
+    assert len({slot.state.data_ptr() for slot in buffer.slots}) == 1 and buffer.slots[0].state.shape == (B, 4)
+    kept = [value for value in vars(buffer).values() if isinstance(value, Tensor) and value.shape[-1:] == (4,)]
+    assert not kept  # S is 4, O is 3
 
 
 def test_slots_are_views_of_the_buffer() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a2po import config as configuration
-from a2po.config import TrainConfig, load_preset, override, parse_setting, preset_names, resolve, to_toml, validate
+from a2po.config import TrainConfig, override, parse_setting, resolve, to_toml, validate
 from a2po.errors import ConfigError
+from a2po.presets import preset_names
 
 PRESET = """
 description = "for tests"
@@ -44,10 +43,6 @@ def preset(tmp_path: Path) -> str:
     path = tmp_path / "mine.toml"
     path.write_text(PRESET)
     return str(path)
-
-
-def preset_text(name: str) -> str:
-    return resources.files("a2po.presets").joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
 
 def refused(**arguments: Any) -> str:
@@ -98,27 +93,6 @@ def test_the_fast_preset_shows_everything_on_mujoco_alone() -> None:
     assert resolve(values={"task": "mamujoco/Ant-4x2"}).env.options["obsk"] == "full"
     assert "obsk" not in resolve(values={"task": "matrix/penalty"}).env.options
     assert resolve(settings=["env.options.obsk=1", "env.options.agent_ids=true"]).env.options == {"obsk": 1, "agent_ids": True}
-
-
-@pytest.mark.parametrize("name", preset_names())
-def test_presets_parse_for_every_task_and_algorithm(name: str) -> None:
-    for task in ("mamujoco/HalfCheetah-2x3", "mamujoco/Humanoid-17x1", "mamujoco/Ant-8x1", "matrix/climbing"):
-        for algorithm in ("a2po", "mappo"):
-            assert isinstance(validate({**load_preset(name, task, algorithm), "task": task}), TrainConfig)
-
-
-@pytest.mark.parametrize("name", preset_names())
-def test_every_number_in_a_preset_says_where_it_comes_from(name: str) -> None:
-    lines = preset_text(name).splitlines()
-    numbers = [line for line in lines if re.match(r"\s*[\w.]+\s*=\s*[\[\s]*[-+]?\d", line)]
-    assert numbers
-    without = [line for line in numbers if not re.search(r"# source: \S", line)]
-    assert not without
-
-
-def test_presets_are_listed() -> None:
-    assert "fast" in preset_names() and preset_names() == sorted(preset_names())
-    assert resolve() == resolve(preset="fast")
 
 
 @pytest.mark.parametrize(
@@ -224,13 +198,6 @@ def test_unknown_preset_and_missing_or_broken_files(tmp_path: Path) -> None:
     broken.write_bytes(b"\xff\xfe")
     assert "broken.toml" in refused(file=broken)
     assert str(tmp_path) in refused(file=tmp_path)  # a folder
-
-
-@pytest.mark.parametrize("text", ["[override]\nupdate.clip = 0.1\n", '[[override]]\ntasks = "mamujoco/*"\nupdate.clip = 0.1\n'])
-def test_a_malformed_override_of_a_preset_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text(text)
-    assert "override" in refused(preset=str(path), values={"task": "matrix/climbing"})
 
 
 def test_override_changes_a_resolved_configuration() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -56,6 +58,32 @@ def test_a_sequence_is_a_loop_of_steps(
     mine, theirs = (torch.autograd.grad((outputs * weight).sum(), leaves) for outputs in (fused, looped))
     for gradient, expected in zip(mine, theirs, strict=True):
         torch.testing.assert_close(gradient, expected, rtol=tolerance * 10, atol=tolerance * 10)
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize(("layers", "networks", "length", "rows"), CASES)
+def test_one_network_for_all_is_n_networks_that_stay_equal(
+    layers: int, networks: int, length: int, rows: int, layer_norm: bool, products: Any
+) -> None:
+    """The same values and the sum of their gradients, in a sequence and in single steps."""
+    shape = GruShape(6, layers, 8, layer_norm)
+    own = random_parameters(shape.parameter_shapes(), 1, torch.float64)
+    separate = {name: value.expand(networks, *value.shape[1:]) for name, value in own.items()}
+    inputs, state, keep = case(layers, networks, length, rows, torch.float64)
+    outputs = [
+        gru.unroll(inputs, state, keep, own, shape),
+        loop(inputs, state, keep, own, shape),
+        gru.unroll(inputs, state, keep, separate, shape),
+    ]
+    weight = torch.randn(outputs[0].shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    gradients = [torch.autograd.grad((values * weight).sum(), [inputs, state, *own.values()]) for values in outputs]
+    for values, found in zip(outputs[:2], gradients[:2], strict=True):
+        torch.testing.assert_close(values, outputs[2], rtol=0, atol=1e-12)
+        for gradient, expected in zip(found, gradients[2], strict=True):
+            torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-12)
+    with products() as found:
+        gru.unroll(inputs, state, keep, own, shape).sum().backward()
+    assert max(found.batches) == 1  # no product with n copies of the weights, forth or back
 
 
 def test_a_gradient_that_is_shared_stays_as_it_was() -> None:

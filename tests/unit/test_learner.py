@@ -19,8 +19,10 @@ from torch import Tensor
 
 from a2po.algorithms import learner as learner_module
 from a2po.algorithms import ordering
+from a2po.algorithms import turn as turn_module
 from a2po.algorithms.batch import Batch, Selection, minibatches, passes
-from a2po.algorithms.learner import PolicyLearner, UpdateReport
+from a2po.algorithms.diagnostics import UpdateReport
+from a2po.algorithms.learner import PolicyLearner
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig, UpdateConfig, validate
 from a2po.envs.protocol import Observations, Step, TaskSpec, VectorEnv
@@ -57,9 +59,9 @@ def config_for(task: str, algorithm: str = "a2po", *, critics: str = "per_agent"
 
 @dataclass
 class Turn:
-    """One call of ``_train``: what it was given, and the whole team before and after."""
+    """One call of ``train``: what it was given, and the whole team before and after."""
 
-    agents: slice
+    agents: tuple[int, ...]
     advantages: Tensor  # [T, B, N]
     clip: float
     before: dict[str, Tensor]
@@ -79,10 +81,9 @@ class Recorder:
         self.turns: list[Turn] = []
         for _ in range(rounds):
             self.trainer.round()
-        self._update, self._turn, self._train = self.learner.update, self.learner._turn, self.learner._train
-        self.learner.update, self.learner._turn, self.learner._train = (  # type: ignore[method-assign]
-            self._spy_on_update, self._spy_on_turn, self._spy_on_train,
-        )  # fmt: skip
+        self._update, self._turn, self._train = self.learner.update, self.learner._turn, self.learner.trainer.train
+        self.learner.update, self.learner._turn = self._spy_on_update, self._spy_on_turn  # type: ignore[method-assign]
+        self.learner.trainer.train = self._spy_on_train  # type: ignore[method-assign]
         if prepare_last:
             prepare_last(self)
         self.trainer.round()
@@ -102,13 +103,13 @@ class Recorder:
         ]
         return self.report
 
-    def _spy_on_turn(self, agents: slice, batch: Batch, advantages: Tensor, others: Tensor, clip: float) -> Any:
-        self._given = advantages.clone()
-        return self._turn(agents, batch, advantages, others, clip)
+    def _spy_on_turn(self, place: Any, now: Any) -> Any:
+        self._given = now.advantages.clone()
+        return self._turn(place, now)
 
-    def _spy_on_train(self, turn: Any, *rest: Any) -> None:
+    def _spy_on_train(self, turn: Any, *rest: Any, **which: Any) -> None:
         before = copied(self.team.state_dict())
-        self._train(turn, *rest)
+        self._train(turn, *rest, **which)
         self.turns.append(Turn(turn.agents, self._given, turn.clip, before, copied(self.team.state_dict())))
 
     def _norms(self) -> list[tuple[str, Any]]:
@@ -213,7 +214,7 @@ def advantage_errors(record: Recorder) -> list[float]:
         rho = offline_rho(record, preceding, turn.before)
         expected = np.stack([offline_advantages(record, rho, agent) for agent in range(record.team.spec.num_agents)], -1)
         errors.append(float(np.abs(turn.advantages.double().numpy() - expected).max() / np.abs(expected).max()))
-        preceding.append(turn.agents.start)
+        preceding.extend(turn.agents)
     return errors
 
 
@@ -225,7 +226,7 @@ LEARNER_TASKS = ["matrix/climbing", "mamujoco/HalfCheetah-2x3", "mamujoco/HalfCh
 def test_the_learner_uses_the_advantages_of_the_saved_rollout(task: str, critics: str, tmp_path: Path) -> None:
     record = Recorder(config_for(task, critics=critics), tmp_path / "run")
     agents = record.team.spec.num_agents
-    assert len(record.turns) == agents and record.report.order == [turn.agents.start for turn in record.turns]
+    assert len(record.turns) == agents and record.report.order == [turn.agents[0] for turn in record.turns]
     # The rollout is worth the test: it has ends of the right kind inside, and ratios on both sides of 1.
     kind = "terminated" if record.team.spec.discrete else "truncated"
     assert record.rollout[kind][:-1].any()
@@ -236,25 +237,24 @@ def test_the_learner_uses_the_advantages_of_the_saved_rollout(task: str, critics
 
 def stale_ratios(record: Recorder) -> None:
     """Every position sees the ratios that the position before should have seen."""
-    genuine, last = record.learner._advantages, [torch.zeros(0)]
+    genuine, last = record.learner._estimate, [torch.zeros(0)]
 
-    def advantages(batch: Batch, log_rho: Tensor | None) -> Tensor:
-        if log_rho is None:
-            return genuine(batch, None)
-        before, last[0] = last[0] if len(last[0]) else torch.zeros_like(log_rho), log_rho
-        return genuine(batch, before)
+    def estimate(batch: Batch, ratios: Tensor | None, agents: Any) -> Tensor:
+        if ratios is None:
+            return genuine(batch, None, agents)
+        before, last[0] = last[0] if len(last[0]) else torch.ones_like(ratios), ratios
+        return genuine(batch, before, agents)
 
-    record.learner._advantages = advantages  # type: ignore[method-assign]
+    record.learner._estimate = estimate  # type: ignore[method-assign]
 
 
 def ratios_of_wrong_agents(record: Recorder) -> None:
-    genuine, agents = record.learner._evaluate, record.team.spec.num_agents
+    genuine, agents = record.learner._note_ratios, record.team.spec.num_agents
 
-    def evaluate(which: slice, batch: Batch) -> tuple[Tensor, Tensor]:
-        other = (which.start + 1) % agents
-        return genuine(slice(other, other + 1), batch)
+    def note_ratios(place: Any, now: Any) -> None:
+        genuine(replace(place, agents=((place.agents[0] + 1) % agents,)), now)
 
-    record.learner._evaluate = evaluate  # type: ignore[method-assign]
+    record.learner._note_ratios = note_ratios  # type: ignore[method-assign]
 
 
 class Estimators:
@@ -304,14 +304,14 @@ def test_the_learner_test_finds(mistake: str, task: str, tmp_path: Path, monkeyp
 def test_preceding_ratios_weigh_in_the_surrogate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The product that the surrogate gets is that of the agents before, in every epoch, in the order of the samples."""
     seen: list[tuple[Tensor, Tensor, float]] = []
-    genuine = learner_module.objectives.surrogate
+    genuine = turn_module.objectives.surrogate
 
     def surrogate(own_rule: Any, ratio: Tensor, others: Tensor, advantages: Tensor, **ranges: Any) -> Tensor:
         seen.append((ratio.detach().clone(), others.clone(), ranges["clip"]))
         return genuine(own_rule, ratio, others, advantages, **ranges)
 
     def prepare_last(record: Recorder) -> None:
-        monkeypatch.setattr(learner_module.objectives, "surrogate", surrogate)
+        monkeypatch.setattr(turn_module.objectives, "surrogate", surrogate)
 
     record = Recorder(config_for("mamujoco/HalfCheetah-3x2", num_minibatches=1), tmp_path / "run", prepare_last=prepare_last)
     epochs, preceding = record.config.update.num_epochs, []
@@ -322,7 +322,7 @@ def test_preceding_ratios_weigh_in_the_surrogate(tmp_path: Path, monkeypatch: py
             np.testing.assert_allclose(others[0].double().numpy(), rho, rtol=2e-4)
             assert clip == turn.clip == record.report.clips[position]
             assert ratio.shape == others.shape == (1, record.batch.num_samples)
-        preceding.append(turn.agents.start)
+        preceding.extend(turn.agents)
     assert record.report.clips == pytest.approx([0.2 * (0.5 + 0.5 * k / 3) for k in (1, 2, 3)])
 
 
@@ -333,8 +333,8 @@ def test_the_first_ratios_of_every_agent_are_one(task: str, algorithm: str, tmp_
     first: dict[int, Tensor] = {}
     genuine = learner_module.RoundMetrics.add_policy
 
-    def add_policy(self: Any, agents: slice, surrogate: Tensor, ratio: Tensor, *rest: Any) -> None:
-        for row, agent in enumerate(range(agents.start, agents.stop)):
+    def add_policy(self: Any, agents: tuple[int, ...], surrogate: Tensor, ratio: Tensor, *rest: Any) -> None:
+        for row, agent in enumerate(agents):
             first.setdefault(agent, ratio[row].clone())
         genuine(self, agents, surrogate, ratio, *rest)
 
@@ -364,10 +364,10 @@ def test_without_movement_everybody_gets_plain_gae(tmp_path: Path) -> None:
     _, learner = record.fresh()
     given: list[Tensor] = []
     genuine = learner._turn
-    learner._turn = lambda *arguments: given.append(arguments[2]) or genuine(*arguments)  # type: ignore[func-returns-value]
-    learner._train = lambda *arguments: None  # type: ignore[method-assign]
+    learner._turn = lambda place, now: given.append(now.advantages.clone()) or genuine(place, now)  # type: ignore[func-returns-value]
+    learner.trainer.train = lambda *arguments, **which: None  # type: ignore[method-assign]
     learner.update(record.batch)
-    plain = learner._advantages(record.batch, None)
+    plain = learner._estimate(record.batch, None, slice(None))
     assert len(given) == 3
     for advantages in given:
         torch.testing.assert_close(advantages, plain, rtol=1e-5, atol=1e-5)
@@ -381,9 +381,9 @@ def test_agents_move_in_their_own_turn_only(critics: str, tmp_path: Path) -> Non
         changed = differing(turn.before, turn.after)
         assert changed and all(name.startswith(("actors.", "critics.")) for name in changed)
         for name in changed:
-            own = turn.agents if name.startswith("actors.") or critics == "per_agent" else slice(0, 1)
+            own = turn.agents if name.startswith("actors.") or critics == "per_agent" else (0,)
             moved = [i for i in range(len(turn.after[name])) if not torch.equal(turn.before[name][i], turn.after[name][i])]
-            assert moved == [own.start], name
+            assert moved == list(own), name
         for part in (
             "actors.weights.linear0_weight",
             "actors.weights.log_std",
@@ -423,7 +423,7 @@ def test_semi_greedy_takes_the_highest_score_first(tmp_path: Path) -> None:
         report, remaining = record.report, set(range(6))
         assert sorted(report.order) == list(range(6)) and len(report.scores) == 6
         for position, (agent, scores, turn) in enumerate(zip(report.order, report.scores, record.turns, strict=True)):
-            assert turn.agents == slice(agent, agent + 1)
+            assert turn.agents == (agent,)
             torch.testing.assert_close(torch.tensor(scores), turn.advantages.abs().flatten(0, 1).mean(0), rtol=1e-4, atol=1e-6)
             if position % 2 == 0:
                 assert scores[agent] == max(scores[other] for other in remaining)
@@ -452,7 +452,7 @@ def test_every_order_is_a_permutation(order: str, tmp_path: Path) -> None:
 
 def test_mappo_updates_all_at_once_on_one_advantage(tmp_path: Path) -> None:
     record = Recorder(config_for("mamujoco/HalfCheetah-3x2", "mappo"), tmp_path / "run")
-    assert [turn.agents for turn in record.turns] == [slice(0, 3)]
+    assert [turn.agents for turn in record.turns] == [(0, 1, 2)]
     assert record.report.order == [0, 1, 2] and record.report.clips == [0.2] and record.report.scores == []
     assert advantage_errors(record)[0] <= 1e-4
 
@@ -461,15 +461,16 @@ def test_a_stacked_update_is_that_of_each_agent_alone(tmp_path: Path) -> None:
     """Nothing leaks between agents in the batched product, the losses and the optimiser."""
     record = Recorder(config_for("mamujoco/HalfCheetah-3x2", "mappo", num_minibatches=1), tmp_path / "run")
     results = []
-    for slices in ([slice(0, 3)], [slice(2, 3), slice(0, 1), slice(1, 2)]):
+    for groups in ([(0, 1, 2)], [(2,), (0,), (1,)], [(0, 2), (1,)]):
         team, learner = record.fresh()
-        advantages = learner._advantages(record.batch, None)
-        for agents in slices:
-            turn = learner._turn(agents, record.batch, advantages, torch.ones(record.batch.num_samples), 0.2)
-            learner._train(turn, 1.0, learner_module.RoundMetrics(3))
+        now = learner_module._Round.begin(record.batch, learner._estimate(record.batch, None, slice(None)))
+        for agents in groups:
+            turn = learner._turn(learner_module._Place(agents, 1, 1, 4), now)
+            learner.trainer.train(turn, 4, learner.minibatch_streams[0], 1.0, learner_module.RoundMetrics(3))
         results.append(team.state_dict())
     for name, value in results[0].items():
-        torch.testing.assert_close(value, results[1][name], rtol=1e-3, atol=1e-5)
+        for other in results[1:]:
+            torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-5)
 
 
 def test_samples_of_the_dead_do_not_train_actors(tmp_path: Path) -> None:
@@ -565,13 +566,13 @@ def test_every_epoch_of_every_agent_covers_every_sample_once(tmp_path: Path) -> 
     record = Recorder(config_for("mamujoco/HalfCheetah-2x3", num_minibatches=5), tmp_path / "run")
     _, learner = record.fresh()
     seen: dict[int, list[list[int]]] = {0: [], 1: []}
-    genuine = learner._policy_loss
+    genuine = learner.trainer._policy_loss
 
     def policy_loss(turn: Any, part: Selection, *rest: Any) -> Tensor:
-        seen[turn.agents.start].append(indices(part.samples))
+        seen[turn.agents[0]].append(indices(part.samples))
         return genuine(turn, part, *rest)
 
-    learner._policy_loss = policy_loss  # type: ignore[method-assign]
+    learner.trainer._policy_loss = policy_loss  # type: ignore[method-assign]
     learner.update(record.batch)
     for parts in seen.values():
         assert len(parts) == 4 * 5
@@ -592,7 +593,7 @@ def test_a_minibatch_in_parts_is_the_whole_minibatch(
     batch = replace(record.batch, mask=keep.float(), value_mask=keep.any(0).float())
     results = []
     for max_rows in (1024, 7):
-        monkeypatch.setattr(learner_module, "CPU_ROWS", max_rows)
+        monkeypatch.setattr(turn_module, "CPU_ROWS", max_rows)
         team, learner = record.fresh()
         report = learner.update(batch)
         results.append((copied(team.state_dict()), report.per_agent))
@@ -636,8 +637,8 @@ def test_an_agents_critic_is_trained_on_its_own_corrected_return(tmp_path: Path)
     """Value target = corrected advantage + V, in the normaliser's units."""
     record = Recorder(config_for("mamujoco/HalfCheetah-2x3"), tmp_path / "run")
     turn = record.turns[1]
-    agent, state = turn.agents.start, turn.before
-    targets = record.learner._targets(record.batch, turn.advantages, turn.agents)
+    agent, state = turn.agents[0], turn.before
+    targets = record.learner._targets(turn.agents, learner_module._Round.begin(record.batch, turn.advantages))
     weight = state["value_norm.weight"][agent].clamp(min=1e-5)
     mean = state["value_norm.first"][agent] / weight
     std = (state["value_norm.second"][agent] / weight - mean**2).clamp(min=1e-2).sqrt()
@@ -652,7 +653,7 @@ def replace_critics(record: Recorder) -> Tensor:
     network_config = record.config.network.model_copy(update={"critics": "one", "normalise_values": False})
     team = TeamPolicy(record.team.spec, network_config, seed=0)
     learner = PolicyLearner(team, rule("mappo"), record.config.update, seed=0)
-    return learner._targets(record.batch, record.turns[1].advantages, slice(0, 2))
+    return learner._targets((0, 1), learner_module._Round.begin(record.batch, record.turns[1].advantages))
 
 
 class OneAgent:
@@ -697,15 +698,20 @@ def one_agent(task: str, num_envs: int, *, inner: str, **arguments: Any) -> OneA
 @pytest.mark.parametrize("inner", ["matrix/uneven", "mamujoco/HalfCheetah-2x3"])
 @pytest.mark.parametrize("num_minibatches", [1, 3])
 def test_with_one_agent_the_rules_give_the_same_bits(inner: str, num_minibatches: int, tmp_path: Path) -> None:
-    states = []
-    for algorithm in ("mappo", "a2po"):
+    """Over several rounds; HAPPO's critic draws minibatches of its own, so there one update is compared, and the actor."""
+    states: dict[str, list[dict[str, Tensor]]] = {"one": [], "more": []}
+    for algorithm in ("mappo", "coppo", "happo", "a2po", "rpisa"):
         config = config_for(f"{__name__}:one_agent", algorithm, num_minibatches=num_minibatches, entropy_coefficient=0.01)
         config = config.model_copy(update={"env": config.env.model_copy(update={"options": {"inner": inner}})})
-        record = Recorder(config, tmp_path / algorithm, rounds=4)
-        assert record.report.order == [0] and record.report.clips == [0.2]
-        states.append(copied(record.team.state_dict()))
-    assert not differing(*states)
-    assert "actors.weights.linear0_weight" in differing(states[0], record.start)
+        for rounds, found in zip((0, 4), states.values(), strict=True):
+            record = Recorder(config, tmp_path / f"{algorithm}{rounds}", rounds=rounds)
+            assert record.report.order == [0] and record.report.clips == [0.2]
+            found.append(copied(record.team.state_dict()))
+    for other in states["one"][1:]:
+        assert all(name.startswith("critics.") for name in differing(states["one"][0], other))
+    for number in (1, 3, 4):
+        assert not differing(states["more"][0], states["more"][number])
+    assert "actors.weights.linear0_weight" in differing(states["one"][0], states["more"][0])
 
 
 def test_streams_are_saved_and_restored(tmp_path: Path) -> None:

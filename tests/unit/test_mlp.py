@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -133,3 +134,30 @@ def test_padded_parameters_get_no_gradient() -> None:
         assert not gradients["linear2_weight"][agent, :, width_out:].any()
         assert not gradients["linear2_bias"][agent, width_out:].any()
         assert gradients["linear0_weight"][agent, :width_in].any() and gradients["linear2_weight"][agent, :, :width_out].any()
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("same", [False, True])
+def test_shared_parameters_are_those_of_n_networks_that_stay_equal(layer_norm: bool, same: bool, products: Any) -> None:
+    """The same values, the sum of their gradients, and one product for all."""
+    widths = (5, 5, 5) if same else INPUTS
+    shape = MlpShape(5, (8, 6), 4, "relu", layer_norm)
+    stream = torch.Generator().manual_seed(3)
+    own = {name: torch.randn(1, *size, generator=stream).double().requires_grad_() for name, size in shape.parameter_shapes().items()}
+    values, real = padded_inputs(widths).double().requires_grad_(), None if same else torch.tensor(widths).float()
+    # Networks of their own have zeros where an agent has no feature.
+    here = (torch.arange(5) < torch.tensor(widths)[:, None]).double()
+    masks = {"linear0_weight": here[:, :, None], "norm0_scale": here, "norm0_shift": here}
+    separate = {name: value.expand(3, *value.shape[1:]) * masks.get(name, 1.0) for name, value in own.items()}
+    weight = torch.randn(3, 7, 4, generator=stream).double()
+    leaves = [values, *own.values()]
+    with products() as found:
+        shared = mlp.forward(values, own, shape, real)
+        mine = torch.autograd.grad((shared * weight).sum(), leaves)
+    expected = mlp.forward(values, separate, shape, real)
+    theirs = torch.autograd.grad((expected * weight).sum(), leaves)
+    torch.testing.assert_close(shared, expected, rtol=0, atol=1e-12)
+    for gradient, other, leaf in zip(mine, theirs, leaves, strict=True):
+        at = here[:, None] if leaf is values else 1.0  # nobody reads the padding
+        torch.testing.assert_close(gradient * at, other * at, rtol=1e-12, atol=1e-12)
+    assert max(found.batches, default=1) == 1  # no product with n copies of the weights, forth or back

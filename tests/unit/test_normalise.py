@@ -84,11 +84,12 @@ def test_small_targets_are_not_blown_up() -> None:
 def test_golden_popart() -> None:
     case = CASES["popart"]
     weight, bias, x = (torch.tensor(numbers, dtype=torch.float64) for numbers in ([case["w"]], [case["b"]], case["x"]))
-    mean, std, new_mean, new_std = (torch.tensor(case[name]).double() for name in ("old_mean", "old_std", "new_mean", "new_std"))
+    mean, std, new_mean, new_std = (
+        torch.tensor(case[name], dtype=torch.float64) for name in ("old_mean", "old_std", "new_mean", "new_std")
+    )
     popart_rescale(weight, bias, mean, std, new_mean, new_std)
-    torch.testing.assert_close(weight[0], torch.tensor(case["new_w"]).double())
-    torch.testing.assert_close(bias[0], torch.tensor(case["new_b"]).double())
-    assert ((weight @ x + bias) * new_std + new_mean).item() == pytest.approx(case["denormalised_output"])
+    for found, name in ((weight[0], "new_w"), (bias[0], "new_b"), ((weight @ x + bias)[0] * new_std + new_mean, "denormalised_output")):
+        torch.testing.assert_close(found, torch.tensor(case[name], dtype=torch.float64), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(), (3,)])

@@ -18,6 +18,14 @@ CASES = json.loads((Path(__file__).parents[1] / "data" / "algorithm_cases.json")
 SELECTION = CASES["selection"]
 
 
+def tensor(numbers: list[Any]) -> torch.Tensor:
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+def close(actual: torch.Tensor, expected: list[Any]) -> None:
+    torch.testing.assert_close(actual, tensor(expected), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("strategy", "field"),
     [
@@ -35,15 +43,13 @@ def test_golden_orders(strategy: str, field: str) -> None:
 
 
 def test_golden_scores() -> None:
-    advantages = torch.tensor(SELECTION["adv_BxN"], dtype=torch.float64)
-    active = torch.tensor(SELECTION["active_BxN"])
-    torch.testing.assert_close(ordering.advantage_scores(advantages), torch.tensor(SELECTION["scores"], dtype=torch.float64))
+    advantages, active = tensor(SELECTION["adv_BxN"]), torch.tensor(SELECTION["active_BxN"])
+    close(ordering.advantage_scores(advantages), SELECTION["scores"])
     masked = ordering.advantage_scores(advantages, active)
-    torch.testing.assert_close(masked, torch.tensor(SELECTION["scores_masked"], dtype=torch.float64))
+    close(masked, SELECTION["scores_masked"])
     assert ordering.agent_order("semi_greedy", masked, SELECTION["uniforms"]) == SELECTION["semi_greedy_greedy_first_masked"]
-    values = torch.tensor(SELECTION["public_code_score"]["values_BxN"], dtype=torch.float64)
-    public = ordering.advantage_scores(advantages / values)
-    torch.testing.assert_close(public, torch.tensor(SELECTION["public_code_score"]["score_abs_A_over_V"], dtype=torch.float64))
+    public = ordering.advantage_scores(advantages / tensor(SELECTION["public_code_score"]["values_BxN"]))
+    close(public, SELECTION["public_code_score"]["score_abs_A_over_V"])
     assert ordering.agent_order("greedy", public, []) == SELECTION["public_code_score"]["greedy_order"]
 
 
@@ -126,6 +132,13 @@ def test_wrong_orders_are_named() -> None:
 def test_golden_adaptive_clip(case: dict[str, Any]) -> None:
     clips = [ordering.adaptive_clip(case["eps"], k, case["n"], case["c_eps"]) for k in range(1, case["n"] + 1)]
     assert clips == pytest.approx(case["values_k1_to_n"], rel=1e-12)
+
+
+def test_golden_ratio_proportional_clip() -> None:
+    case = CASES["adaptive_clip_ratio_proportional_public_code"]
+    ratios = tensor(case["ratios_BxN"])
+    close(ordering.ratio_proportional_clip(case["eps"], ratios), case["clip_per_agent_id"])
+    close(ordering.ratio_proportional_clip(case["eps"], torch.ones_like(ratios)), case["all_ones"])
 
 
 @given(clip=st.floats(0.001, 1), count=st.integers(1, 40), coefficient=st.floats(0, 1))

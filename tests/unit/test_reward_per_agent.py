@@ -11,6 +11,7 @@ from gymnasium.spaces import Discrete
 from torch import Tensor
 
 from a2po.algorithms import learner as learner_module
+from a2po.algorithms import turn as turn_module
 from a2po.algorithms.batch import Batch
 from a2po.algorithms.learner import PolicyLearner
 from a2po.algorithms.update_rules import rule
@@ -75,7 +76,7 @@ class Spied:
         self._spy(monkeypatch, learner_module.estimators, "gae", lambda given, result: self.advantages.append((None, result)))
         self._spy(monkeypatch, learner_module.estimators, "preopc", lambda given, result: self.advantages.append((given[5], result)))
         self._spy(monkeypatch, learner_module.estimators, "normalise", lambda given, result: self.normalised.append(given[0]))
-        self._spy(monkeypatch, learner_module.objectives, "value_loss", lambda given, result: self.targets.append(given[2]))
+        self._spy(monkeypatch, turn_module.objectives, "value_loss", lambda given, result: self.targets.append(given[2]))
         settings = UpdateConfig(num_epochs=1, num_minibatches=1, discount=DISCOUNT, trace_decay=TRACE_DECAY, actor_learning_rate=0.05)
         self.before = self.team.value_norm.state_dict()
         self.report = PolicyLearner(self.team, rule(algorithm), settings, seed=0).update(self.batch)

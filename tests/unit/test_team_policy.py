@@ -27,7 +27,12 @@ TASKS: dict[str, dict[str, Any]] = {
     "mamujoco/Humanoid-9|8": {"num_threads": 1, "max_episode_steps": 20},
     "matrix/uneven": {"length": 3},
 }
-NETWORKS = {"plain": NetworkConfig(), "layer norm": NetworkConfig(layer_norm=True, activation="relu", hidden_sizes=(24, 16, 8))}
+NETWORKS = {
+    "plain": NetworkConfig(),
+    "layer norm": NetworkConfig(layer_norm=True, activation="relu", hidden_sizes=(24, 16, 8)),
+    "shared": NetworkConfig(share_parameters=True),
+    "shared, layer norm": NetworkConfig(share_parameters=True, layer_norm=True, activation="relu", hidden_sizes=(24, 16, 8)),
+}
 B = 5
 
 
@@ -54,6 +59,8 @@ def trained_team(task: str, network: NetworkConfig = NETWORKS["plain"], seed: in
     team = TeamPolicy(spec, network, seed=seed)
     noise = torch.randn(team.actors.values.shape, generator=torch.Generator().manual_seed(seed + 1))
     team.actors.values.mul_(1.0 + 0.3 * noise)
+    if team.shared:  # whose padding is somebody's
+        team.actors.values.add_(0.1 * noise)
     last = f"linear{len(network.hidden_sizes)}_weight"
     team.actors.views(team.actors.values)[last].mul_(40.0)
     state = torch.randn(4, B, spec.state_size, generator=torch.Generator().manual_seed(7))
@@ -151,7 +158,7 @@ def test_a_single_actor_at_its_real_sizes_equals_the_stack(task: str, network: N
     stacked, _ = team.actor(0, spec.num_agents)(observations.obs.transpose(0, 1), masks, team.initial_state(B))
     for agent, (width, size) in enumerate(zip(spec.obs_sizes, spec.action_sizes, strict=True)):
         single = team.single_actor(agent)
-        assert single.weights["linear0_weight"].shape[0] == width
+        assert single.weights["linear0_weight"].shape[0] == width + spec.num_agents * team.shared
         mask = None if masks is None else masks[agent, :, :size]
         parameters, _ = single(observations.obs[:, agent, :width], mask, torch.zeros(B, 0, 0))
         torch.testing.assert_close(parameters[0], stacked[0][agent, :, :size], rtol=1e-4, atol=1e-5)

@@ -41,12 +41,14 @@ def scalars(row: dict[str, Any]) -> dict[str, float]:
         if key.endswith("_mean"):
             name = key.removesuffix("_mean")
             found["return/train" if name == "return" else f"episode/{name}"] = value
-    clips = row["clips"] if len(row["clips"]) > 1 else row["clips"] * len(row["agents"])  # one range for all, or one per position
-    found |= {f"team/{metric}": value for metric, value in row.get("team", {}).items()}
-    for agent, (name, values) in enumerate(row["agents"].items()):
-        position = row["order"].index(agent)
-        own = {**values, **({"clip": clips[position], "position": position + 1} if clips else {})}
-        found |= {f"agent/{name}/{metric}": value for metric, value in own.items()}
+    found |= {f"team/{name}": value for name, value in row.get("team", {}).items()}
+    found |= {f"bounds_estimated/{name}": bound for name, bound in row.get("bounds_estimated", {}).items()}
+    for (name, values), position in zip(row["agents"].items(), row["positions"], strict=True):
+        if position:  # else the round left this agent alone
+            own = {**values, "position": position}
+            if row["clips"]:  # one range for all, or one per position
+                own["clip"] = row["clips"][min(position, len(row["clips"])) - 1]
+            found |= {f"agent/{name}/{metric}": value for metric, value in own.items()}
     return {name: float(value) for name, value in found.items()}
 
 
