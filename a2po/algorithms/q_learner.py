@@ -49,12 +49,16 @@ class QLearner:
         seed: stream of the mixer's initial weights.
 
     Raises:
-        ConfigError: ``update.time_limits`` is one that only policy gradients have.
+        ConfigError: ``update.time_limits`` or ``network.critic_input`` is one that only policy gradients have.
     """
 
     def __init__(self, team: TeamPolicy, mixing: str, update: UpdateConfig, settings: QmixConfig, *, seed: int) -> None:
         if update.time_limits == "zeroed":
             raise ConfigError(f"update.time_limits = 'zeroed' has no meaning for {mixing}: use 'bootstrap' or 'terminal'")
+        if team.critics_observe:
+            raise ConfigError(
+                f"network.critic_input = 'observation' has no meaning for {mixing}, which has no critics: leave it at 'state'"
+            )
         self.team, self.update_settings, self.settings = team, update, settings
         self.adam = AdamSettings(update.adam_epsilon, update.max_grad_norm)
         self.target = TeamPolicy(team.spec, team.network, seed=seed, device=team.device)

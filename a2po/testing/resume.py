@@ -67,7 +67,7 @@ def _config(case: Case, algorithm: str, recurrent_layers: int, updates: int) -> 
             "env": {"num_envs": NUM_ENVS, "num_threads": 1, "options": case.options},
             "network": {"hidden_sizes": (8,), "recurrent_layers": recurrent_layers, "recurrent_size": 8},
             "update": {"rollout_length": ROLLOUT_LENGTH, "chunk_length": 4, "num_epochs": 1, "num_minibatches": 2},
-            "qmix": {"replay_episodes": 6, "batch_episodes": 4, "warm_up_episodes": 2, "target_every": 3, "epsilon_steps": 200},
+            "qmix": {"replay_episodes": 6, "batch_episodes": 4, "warm_up_episodes": 2, "target_every": 10, "epsilon_steps": 200},
             "run": {"total_steps": steps, "evaluate_every": 0, "checkpoint_every": 10**9, "track": ()},
         }
     )

@@ -95,8 +95,12 @@ def train(
     config, folder = run_to_train(config, name, resume, runs)
     device, threads = pick_device(config.device), torch.get_num_threads()
     view = LoggedView(view, folder / "log.txt")
-    trainer = Trainer(config, folder, device, view.say)  # may still refuse the task or its options: nothing is on disk yet
-    torch.set_num_threads(1)  # more only while updating, see Trainer
+    torch.set_num_threads(1)  # more only while updating, see Trainer; large initial weights differ in the last bit with the number
+    try:
+        trainer = Trainer(config, folder, device, view.say)  # may still refuse the task or its options: nothing is on disk yet
+    except BaseException:
+        torch.set_num_threads(threads)
+        raise
     lock = RunLock(folder, view.say)
     try:
         with Interrupt(lambda: view.say(HEARD)) as interrupt:

@@ -62,8 +62,7 @@ class OffPolicy:
 
     def notice(self) -> str:
         """How much memory the replay takes."""
-        size = f"{self.replay.nbytes:,} bytes on {self.team.device.type}"
-        return f"{self._what()} takes {size}; every checkpoint holds its played steps, up to as much"
+        return f"{self._what()} takes {self.replay.nbytes:,} bytes on {self.team.device.type}, and its filled part that of every checkpoint"
 
     def start(self) -> None:
         """Reset every copy. What was played of their episodes is forgotten."""

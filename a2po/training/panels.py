@@ -29,7 +29,10 @@ COLUMNS = (
     ("explained", "explained_variance", ".1%", 11),
     ("objective", "objective", "+.4f", 11),
     ("value loss", "value_loss", ".4f", 12),
+    ("Q of what was played", "q", "+.4f", 22),
 )
+# Name in the row's figures of the team, in words, format.
+TEAM_FIGURES = (("td_error", "TD error", ".3f"), ("epsilon", "epsilon", ".2f"), ("replay_episodes", "replay", ",.0f"))
 Column = tuple[str, str, str, int]
 TIME_USES = (("sampling", "cyan"), ("update", "magenta"), ("evaluation and saving", "yellow"))
 Part = str | Text | tuple[str, str]
@@ -106,8 +109,9 @@ def agents(status: Status, width: int, height: int) -> Iterable[Text]:
     rows = [(positions[agent], names[agent], _of_agent(row, agent, names[agent])) for agent in row.get("order", [])]
     columns = _columns(width - 5 - MIN_NAME, {name for *_, own in rows for name in own})
     name_width = width - 5 - sum(own for *_, own in columns)
-    team = " · ".join(f"{name.replace('_', ' ')} {value:,.4g}" for name, value in row.get("team", {}).items())
-    yield heading(width, "update order" if len(set(positions)) > 1 else "update, all agents at once", (team, "dim"))
+    team = row.get("team", {})
+    figures = " · ".join(f"{words} {team[name]:{form}}" for name, words, form in TEAM_FIGURES if name in team)
+    yield heading(width, "update order" if len(set(positions)) > 1 else "update, all agents at once", figures)
     yield line(width, (f"{'':4}{'agent':{name_width}}" + "".join(f"{title:>{own}}" for title, _, _, own in columns), "dim"))
     shown = rows if len(rows) <= height else rows[: height - 1]
     for position, name, own in shown:

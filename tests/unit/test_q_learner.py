@@ -194,13 +194,16 @@ def test_an_episode_beyond_the_limit_is_no_episode() -> None:
 # The learner
 
 
-def make_learner(spec: TaskSpec, mixing: str, layers: int, *, shift: bool = True, **settings: Any) -> QLearner:
-    network = NetworkConfig(hidden_sizes=(6,), recurrent_layers=layers, recurrent_size=5, head_gain=1.0, layer_norm=True)
+def make_learner(spec: TaskSpec, mixing: str, layers: int, *, shift: bool = True, shared: bool = False, **settings: Any) -> QLearner:
+    sizes = {"hidden_sizes": (6,), "recurrent_layers": layers, "recurrent_size": 5, "head_gain": 1.0, "layer_norm": True}
+    network = NetworkConfig.model_validate({**sizes, "share_parameters": shared})
     team = TeamPolicy(spec, network, seed=0)
     stream = torch.Generator().manual_seed(3)
     team.obs_norm.update(torch.randn(50, N, 3, generator=stream) * 2.0 + 1.0)
     team.state_norm.update(torch.randn((50, N, 4) if spec.state_per_agent else (50, 4), generator=stream) * 2.0 + 1.0)
-    learner = QLearner(team, mixing, UpdateConfig(discount=0.9), QmixConfig(mixer_size=4, hypernet_size=3, **settings), seed=0)
+    learner = QLearner(
+        team, mixing, UpdateConfig(discount=0.9, actor_learning_rate=0.003), QmixConfig(mixer_size=4, hypernet_size=3, **settings), seed=0
+    )
     if shift:  # the target networks are other ones
         learner.target.actors.values.add_(torch.randn(learner.target.actors.values.shape, generator=stream) * 0.2)
         if learner.target_mixer:
@@ -255,12 +258,21 @@ def slow_loss(learner: QLearner, episodes: list[Episode], *, cuts_end: bool) -> 
     return total / steps
 
 
-@pytest.mark.parametrize("settings", [{}, {"td_lambda": 0.6, "double_q": False}, {"td_lambda": 1.0, "hypernet_layers": 1}], ids=str)
-@pytest.mark.parametrize("layers", [0, 1], ids=["MLP", "GRU"])
-@pytest.mark.parametrize(("mixing", "spec", "cuts_end"), [("qmix", SPEC, False), ("qmix", OWN, True), ("vdn", SPEC, True)])
-def test_the_loss_is_that_of_plain_loops(mixing: str, spec: TaskSpec, cuts_end: bool, layers: int, settings: dict[str, Any]) -> None:
+LOSSES: list[tuple[str, TaskSpec, bool, dict[str, Any]]] = [
+    ("qmix", SPEC, False, {}),
+    ("qmix", OWN, True, {"td_lambda": 0.6, "double_q": False}),
+    ("qmix", SPEC, False, {"td_lambda": 1.0, "hypernet_layers": 1}),
+    ("vdn", SPEC, True, {"td_lambda": 0.3}),
+]
+
+
+@pytest.mark.parametrize(("layers", "shared"), [(0, False), (1, False), (1, True)], ids=["MLP", "GRU", "shared GRU"])
+@pytest.mark.parametrize(("mixing", "spec", "cuts_end", "settings"), LOSSES)
+def test_the_loss_is_that_of_plain_loops(
+    mixing: str, spec: TaskSpec, cuts_end: bool, settings: dict[str, Any], layers: int, shared: bool
+) -> None:
     play, replay = filled(spec)
-    learner = make_learner(spec, mixing, layers, **settings)
+    learner = make_learner(spec, mixing, layers, shared=shared, **settings)
     batch = replay.sample(8, torch.Generator(), truncation_ends=cuts_end)
     assert not batch.action_mask[:-1][batch.mask].any(-1).all()  # somebody does not exist
     loss, figures, _ = learner.loss(batch)
@@ -285,10 +297,10 @@ def test_qmix_with_a_sum_for_a_mixer_is_vdn(monkeypatch: pytest.MonkeyPatch) -> 
     assert not torch.equal(loss, make_learner(SPEC, "qmix", 0).loss(batch)[0])
 
 
-@pytest.mark.parametrize("mixing", ["qmix", "vdn"])
-def test_an_update_moves_the_live_networks_alone(mixing: str) -> None:
+@pytest.mark.parametrize(("mixing", "shared"), [("qmix", False), ("qmix", True), ("vdn", False)])
+def test_an_update_moves_the_live_networks_alone(mixing: str, shared: bool) -> None:
     _, replay = filled()
-    batch, learner = replay.sample(8, torch.Generator()), make_learner(SPEC, mixing, 1)
+    batch, learner = replay.sample(8, torch.Generator()), make_learner(SPEC, mixing, 1, shared=shared)
     before = learner.target.actors.values.clone(), learner.team.critics.values.clone()
     losses = []
     for _ in range(60):
@@ -325,6 +337,8 @@ def test_a_saved_learner_goes_on() -> None:
         assert all(torch.equal(figures[0][name], figures[1][name]) for name in figures[0])
 
 
-def test_leaving_out_cut_steps_is_not_for_it() -> None:
+def test_what_only_policy_gradients_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"critic_input = 'observation' has no meaning for vdn"):
+        QLearner(TeamPolicy(SPEC, NetworkConfig(critic_input="observation"), seed=0), "vdn", UpdateConfig(), QmixConfig(), seed=0)
     with pytest.raises(ConfigError, match=r"update\.time_limits = 'zeroed' has no meaning for qmix"):
         QLearner(TeamPolicy(SPEC, NetworkConfig(), seed=0), "qmix", UpdateConfig(time_limits="zeroed"), QmixConfig(), seed=0)
