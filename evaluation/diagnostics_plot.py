@@ -7,7 +7,6 @@ it shows the median and the quartiles over the rounds, apart for the first and t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 from a2po.errors import RunError, require
 from a2po.evaluation.outputs import check_output
 from a2po.evaluation.plots import COLOURS, FIXED, FORMATS, plain, save, short, svg, thinned
+from a2po.evaluation.rounds import Rounds
 from a2po.training.metrics import read_metrics
 
 if TYPE_CHECKING:
@@ -27,46 +27,7 @@ MAX_POINTS = 100
 NUMBERS_IN_CELLS = 8
 """Up to this many agents the heat map's shares stand in it as numbers, and agents have names in the legends."""
 BY_POSITION = {"kl": "KL divergence (nats)", "clip_fraction": "share of clipped ratios", "entropy": "entropy (nats)"}
-BOUNDS = (("mappo", "MAPPO", COLOURS[0]), ("coppo", "CoPPO and HAPPO", COLOURS[4]), ("a2po", "A2PO without ξ", COLOURS[1]))
-"""CoPPO's bound and HAPPO's are the same number."""
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """The update rounds of a run; nan where there is no number. U rounds, N agents."""
-
-    agents: tuple[str, ...]
-    steps: np.ndarray  # [U]
-    positions: np.ndarray  # [U, N] from 1; 0 for an agent that the round left alone
-    figures: Mapping[str, np.ndarray]  # [U, N] by name
-    scores: np.ndarray | None  # [U, N] what the order saw first; None where there is no order
-    bounds: Mapping[str, np.ndarray]  # [U] by algorithm, empty where there are none
-
-    @property
-    def ordered(self) -> bool:
-        """Agents are updated one after another, or block after block."""
-        return bool((self.positions > 1).any())
-
-    @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Rounds | None:
-        """The rounds in rows of a ``metrics.jsonl``, or None where no row has such numbers."""
-        updates = [row for row in rows if row.get("kind") == "update" and row.get("positions")]
-        told = [row for row in updates if any("kl" in figures for figures in row["agents"].values())]
-        if not told:
-            return None
-        agents = tuple(told[-1]["agents"])
-        names = ("kl", "clip_fraction", "entropy", "total_variation", "explained_variance")
-        figures = {name: np.array([[row["agents"][agent].get(name, np.nan) for agent in agents] for row in told], float) for name in names}
-        scores = [row["scores"][0] for row in told if row.get("scores")]
-        bounds = [row["bounds_estimated"] for row in told if row.get("bounds_estimated")]
-        return cls(
-            agents,
-            np.array([row["step"] for row in told], float),
-            np.array([row["positions"] for row in told], int),
-            figures,
-            np.array(scores, float) if len(scores) == len(told) else None,
-            {name: np.array([bound[name] for bound in bounds], float) for name, *_ in BOUNDS if len(bounds) == len(told)},
-        )
+BOUNDS = {"mappo": ("MAPPO", COLOURS[0]), "coppo": ("CoPPO and HAPPO", COLOURS[4]), "a2po": ("A2PO without ξ", COLOURS[1])}
 
 
 def plot_diagnostics(run: Path, output: Path | str) -> Path:
@@ -230,7 +191,7 @@ def _bounds(rounds: Rounds, axes: Axes, *, relative: bool) -> None:
     """The four bounds over steps, or their share of MAPPO's."""
     from matplotlib.ticker import LogFormatter
 
-    for name, label, colour in BOUNDS:
+    for name, (label, colour) in BOUNDS.items():
         values = rounds.bounds[name] / np.maximum(rounds.bounds["mappo"], 1e-30) if relative else rounds.bounds[name]
         axes.plot(*thinned(rounds.steps, values, MAX_POINTS), color=colour, linewidth=1.6, label=label)
     if relative:

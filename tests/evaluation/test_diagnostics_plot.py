@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 import a2po
 from a2po.config import resolve
-from a2po.evaluation.diagnostics_plot import Rounds, diagnostics_picture, draw_rounds
+from a2po.evaluation.diagnostics_plot import diagnostics_picture, draw_rounds
+from a2po.evaluation.rounds import Rounds
 from a2po.training.metrics import read_metrics
 from a2po.training.view import SilentView
 
