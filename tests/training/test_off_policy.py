@@ -23,6 +23,7 @@ from a2po.testing.broken import Broken
 from a2po.testing.resume import _content, _first_difference, check_training
 from a2po.testing.walk import Case
 from a2po.training import memory as memory_module
+from a2po.training.dashboard import Dashboard
 from a2po.training.memory import free_memory, require_memory
 from a2po.training.metrics import read_metrics
 from a2po.training.off_policy import Explorer, OffPolicy
@@ -259,6 +260,17 @@ def test_its_size_is_said_before_training(tmp_path: Path) -> None:
     written = sum(file.stat().st_size for file in (run / "checkpoints").glob("step_*/*"))
     assert abs(planned.disk.checkpoint / written - 1) < 0.05
     assert planned.counts.gradient_steps_per_agent == planned.counts.updates
+
+
+def test_the_dashboard_shows_it(tmp_path: Path) -> None:
+    """While it warms up, and after."""
+    trainer, dashboard = Trainer(small(), tmp_path, torch.device("cpu"), print), Dashboard(0, 12 * PER_UPDATE, [])
+    for trained in (False, False, True):
+        status = trainer.round()
+        dashboard.update(status)
+        text = "\n".join(line.plain for line in dashboard.lines(status, 80, 24))
+        assert "epsilon 1.00 · replay" in text and "column" in text
+        assert ("Q of what was played" in text) == ("TD error" in text) == trained
 
 
 def test_statistics_of_the_observations_come_from_the_rollouts(tmp_path: Path) -> None:
