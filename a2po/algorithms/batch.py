@@ -94,7 +94,9 @@ class Batch:
         return self.select(slice(0, self.num_chunks))
 
     def keep_of(self, selection: Selection) -> Tensor:
-        """[c, m] float: 0 where an episode begins within a chunk."""
+        """[c, m] float: 0 where an episode begins within a chunk. Networks without memory do not look at it."""
+        if self.actor_memory.shape[2] == 0:
+            return self.keep
         return self.keep[selection.samples].view(self.chunk_length, -1)
 
 

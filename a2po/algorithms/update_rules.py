@@ -39,7 +39,7 @@ class UpdateRule:
     correct_advantage: bool
     """Each agent after the first gets the advantage corrected for the agents before it (``advantages.preopc``)."""
     critics_last: bool = False
-    """The critics are trained once per round, after all actors, on the data of the rollout policy; otherwise each with its actor."""
+    """The critics are trained once per round, after all actors, whoever shares what; otherwise with their actors, or as if."""
     one_per_rollout: bool = False
     """A rollout serves one agent; the next one in the order gets a fresh rollout."""
 

@@ -79,6 +79,8 @@ class Recorder:
         self.trainer = Trainer(config, folder, torch.device("cpu"), print)
         self.team, self.learner = self.trainer.team, self.trainer.learner
         self.turns: list[Turn] = []
+        self.critics: list[Turn] = []
+        """Turns of critics alone, after the actors'."""
         for _ in range(rounds):
             self.trainer.round()
         self._update, self._turn, self._train = self.learner.update, self.learner._turn, self.learner.trainer.train
@@ -110,7 +112,8 @@ class Recorder:
     def _spy_on_train(self, turn: Any, *rest: Any, **which: Any) -> None:
         before = copied(self.team.state_dict())
         self._train(turn, *rest, **which)
-        self.turns.append(Turn(turn.agents, self._given, turn.clip, before, copied(self.team.state_dict())))
+        turns = self.turns if which.get("actors", True) else self.critics
+        turns.append(Turn(turn.agents, self._given, turn.clip, before, copied(self.team.state_dict())))
 
     def _norms(self) -> list[tuple[str, Any]]:
         return [("obs", self.team.obs_norm), ("state", self.team.state_norm)]
@@ -375,13 +378,16 @@ def test_without_movement_everybody_gets_plain_gae(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("critics", ["per_agent", "one"])
 def test_agents_move_in_their_own_turn_only(critics: str, tmp_path: Path) -> None:
-    """Weights and Adam moments of every other agent stay, bit for bit; so do all normalisers."""
+    """Weights and Adam moments of every other agent stay, bit for bit; so do all normalisers. Own critics move after all actors."""
     record = Recorder(config_for("mamujoco/HalfCheetah-3x2", critics=critics), tmp_path / "run")
+    assert len(record.critics) == (critics == "per_agent")
+    for turn in record.critics:
+        assert turn.agents == (0, 1, 2) and all(name.startswith("critics.") for name in differing(turn.before, turn.after))
     for turn in record.turns:
         changed = differing(turn.before, turn.after)
         assert changed and all(name.startswith(("actors.", "critics.")) for name in changed)
         for name in changed:
-            own = turn.agents if name.startswith("actors.") or critics == "per_agent" else (0,)
+            own = turn.agents if name.startswith("actors.") else (0,)
             moved = [i for i in range(len(turn.after[name])) if not torch.equal(turn.before[name][i], turn.after[name][i])]
             assert moved == list(own), name
         for part in (
@@ -392,7 +398,7 @@ def test_agents_move_in_their_own_turn_only(critics: str, tmp_path: Path) -> Non
             "actors.adam.steps",
         ):
             assert part in changed
-        assert "critics.weights.linear0_weight" in changed
+        assert ("critics.weights.linear0_weight" in changed) == (critics == "one")
     steps = record.config.update.num_epochs * record.config.update.num_minibatches
     grown = record.turns[-1].after["actors.adam.steps"] - record.start["actors.adam.steps"]
     assert (grown == steps).all()
