@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from a2po.algorithms.catalogue import FORMS
 from a2po.evaluation.figures import interval_of, number
 from a2po.sweeps.plan import overrides_text
 
@@ -35,6 +36,8 @@ def notes(results: dict[str, Any]) -> list[str]:
         f"Interval: {percent}, Student's t over the seeds' means. It covers what another set of training seeds and episodes would change; "
         "it says nothing of other settings, tasks or versions.",
     ]
+    forms = [f"{name}: {FORMS[name]}" for name in results["plan"]["algorithms"] if name in FORMS]
+    lines.append(f"Forms of the algorithms, but for what presets and overrides change: {'; '.join(forms)}.")
     if any(len(row["seeds"]) == 1 for row in rows):
         lines.append("One seed has no interval: it does not show how much seeds differ.")
     if any((row["return"] or {}).get("interval") and row["return"]["interval"][0] == row["return"]["interval"][1] for row in rows):

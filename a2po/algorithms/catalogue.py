@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from a2po.envs.protocol import TaskSpec
 
 Q_LEARNERS: tuple[str, ...] = ("qmix", "vdn")
+FORMS = {
+    **{name: rule.form for name, rule in RULES.items()},
+    "qmix": "monotone mixing by hyper-networks, double Q",
+    "vdn": "the sum of the agents' Q values",
+}
+"""Which of the published forms each is."""
 ALGORITHMS: tuple[str, ...] = (*RULES, *Q_LEARNERS)
 
 

@@ -40,6 +40,8 @@ class UpdateRule:
     """Each agent after the first gets the advantage corrected for the agents before it (``advantages.preopc``)."""
     critics_last: bool = False
     """The critics are trained once per round, after all actors, whoever shares what; otherwise with their actors, or as if."""
+    form: str = ""
+    """Which of the published forms it is, for tables."""
     one_per_rollout: bool = False
     """A rollout serves one agent; the next one in the order gets a fresh rollout."""
 
@@ -58,15 +60,22 @@ MAPPO = UpdateRule(
     clip_others=False,
     adaptive_clip=False,
     correct_advantage=False,
+    form="PPO of all agents at once, on a central value of each agent",
 )
 
 # Source: de Witt et al., "Is Independent Learning All You Need in the StarCraft Multi-Agent Challenge?", 2020: the same rule,
 # with critics that see what their agent sees (``network.critic_input``).
-IPPO = replace(MAPPO, name="ippo")
+IPPO = replace(MAPPO, name="ippo", form="MAPPO's rule, critics that see their agent's own observation")
 
 # Source: Wu et al., "Coordinated Proximal Policy Optimization", NeurIPS 2021, in the form of the A2PO slides: the product of all
 # other agents' ratios as they move, clipped and without gradient.
-COPPO = replace(MAPPO, name="coppo", others="all", clip_others=True)
+COPPO = replace(
+    MAPPO,
+    name="coppo",
+    others="all",
+    clip_others=True,
+    form="as in the A2PO slides: the product of all other ratios, clipped, inside the clip; no advantage mixing",
+)
 
 # Source: Kuba et al., "Trust Region Policy Optimisation in Multi-Agent Reinforcement Learning", ICLR 2022, with the critic as in HARL.
 HAPPO = UpdateRule(
@@ -78,6 +87,7 @@ HAPPO = UpdateRule(
     adaptive_clip=False,
     correct_advantage=False,
     critics_last=True,
+    form="as published: random order, the factor outside the minimum and unclipped, common GAE, critics once per round",
 )
 
 # Source: Wang et al., "Order Matters: Agent-by-agent Policy Optimization", ICLR 2023.
@@ -89,10 +99,11 @@ A2PO = UpdateRule(
     clip_others=True,
     adaptive_clip=True,
     correct_advantage=True,
+    form="the paper's equations: semi-greedy order, PreOPC with λ once, adaptive clip",
 )
 
 # Source: Wang et al., ICLR 2023, the naive baseline of agent-by-agent updates (rollout and policy iteration for a single agent).
-RPISA = replace(MAPPO, name="rpisa", order="cyclic", one_per_rollout=True)
+RPISA = replace(MAPPO, name="rpisa", order="cyclic", one_per_rollout=True, form="PPO of one agent per rollout, in turn")
 
 RULES: dict[str, UpdateRule] = {value.name: value for value in (MAPPO, IPPO, COPPO, HAPPO, A2PO, RPISA)}
 
