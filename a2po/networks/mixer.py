@@ -58,11 +58,13 @@ class QMixer(nn.Module):
         """The parameters in one piece, with their optimiser."""
         own = {name: view[0] for name, view in self.stack.views(self.stack.values).items()}
         stream = generator or torch.Generator().manual_seed(0)
-        # E |w₁| |w₂| is about 1 then: the mix begins as steep as the sum. With a gain of 1 it is 20 times as steep for E = 32, the team's Q
-        # is noise far above the rewards, and its maxima, bootstrapped, run away.
-        head_gain = math.sqrt(math.pi / (2 * mixer_size))
+        # W₁ and w₂ begin near ± 1/√E: the mix is about as steep as the sum, whatever the state. With hyper-networks of gain 1 and no bias
+        # it is 20 times as steep (the team's Q is noise far above the rewards, and its maxima, bootstrapped, run away), and flat for a state of zeros.
+        size = 1.0 / math.sqrt(mixer_size)
         for part in self.parts.values():
-            mlp.initialise(own, part, state_size, part.output_size, head_gain, stream)
+            mlp.initialise(own, part, state_size, part.output_size, size, stream)
+        for prefix in ("w1_", "w2_"):
+            own[f"{prefix}linear{len(hidden)}_bias"].uniform_(-2.0 * size, 2.0 * size, generator=stream)
         self.weights = nn.ParameterDict(dict(self.stack.leaves(slice(0, 1))))
 
     def forward(self, q_agents: Tensor, state: Tensor) -> Tensor:
