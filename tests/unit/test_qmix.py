@@ -136,6 +136,20 @@ def test_the_mixer_never_falls_in_any_agent(seed: int, layers: int) -> None:
     assert all(bool((after >= before).all()) for before, after in pairwise(values))
 
 
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("agents", "state_size", "sizes"), [(2, 1, (32, 64, 2)), (3, 54, (32, 64, 2)), (3, 54, (8, 16, 1)), (20, 300, (64, 256, 2))]
+)
+def test_the_mixer_begins_about_as_steep_as_the_sum(agents: int, state_size: int, sizes: tuple[int, int, int], scale: float) -> None:
+    """Also where the state says nothing. Steeper, its noise is above any reward; flat, no agent learns."""
+    stream = torch.Generator().manual_seed(0)
+    mixer = QMixer(agents, state_size, mixer_size=sizes[0], hypernet_size=sizes[1], hypernet_layers=sizes[2], generator=stream)
+    state, q = scale * torch.randn(500, state_size, generator=stream), torch.zeros(500, agents, requires_grad=True)
+    q_tot = mixer(q, state)
+    [slope] = torch.autograd.grad(q_tot.sum(), q)
+    assert 0.5 < float(slope.mean()) < 2.0 and float(q_tot.detach().square().mean()) < 1.0
+
+
 def test_the_mixer_against_the_hypernetworks_written_out() -> None:
     stream = torch.Generator().manual_seed(3)
     mixer = QMixer(3, 4, mixer_size=6, hypernet_size=5, generator=stream).double()
