@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from a2po.algorithms import advantages as estimators
 from a2po.algorithms import objectives, ordering
@@ -235,13 +236,76 @@ def test_what_has_no_meaning_is_refused(tmp_path: Path) -> None:
         ("coppo", {"advantage": "preopc"}, "update.advantage = 'preopc' has no meaning for coppo"),
         ("mappo", {"clip_schedule": "adaptive"}, "update.clip_schedule"),
         ("a2po", {"num_blocks": 7}, "more than the task's 6 agents"),
-        ("rpisa", {"num_blocks": 2}, "one agent per rollout"),
+        ("rpisa", {"num_blocks": 2}, "update.num_blocks = 2 has no meaning for rpisa, which updates one agent per rollout"),
+        ("rpisa", {"advantage": "preopc"}, "update.advantage = 'preopc' has no meaning for rpisa"),
+        ("rpisa", {"clip_schedule": "ratio_proportional"}, "update.clip_schedule = 'ratio_proportional' has no meaning for rpisa"),
         ("happo", {"value_target": "vtrace"}, "needs corrected advantages"),
         ("a2po", {"value_target": "vtrace", "advantage": "gae"}, "needs corrected advantages"),
     ]
     for algorithm, update, message in wrong:
         with pytest.raises(ConfigError, match=message):
             PolicyLearner(team, rule(algorithm), settings_for(**update), seed=0)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize("num_blocks", [None, 2])
+def test_critics_that_wait_for_the_end_are_those_of_the_turns(num_blocks: int | None, layers: int, tmp_path: Path) -> None:
+    """One stack at the end, or each with its actor: the same but for rounding, where minibatches are not drawn."""
+    team, batch = one_rollout(tmp_path / "run", recurrent_layers=layers, recurrent_size=8)
+    states = []
+    for wait in (True, False):
+        own = copy_of(team)
+        learner = PolicyLearner(own, rule("a2po"), settings_for(num_blocks=num_blocks, two_stage=True), seed=0)
+        assert learner.critics_last
+        learner.critics_last = wait
+        learner.update(batch)
+        states.append(own.state_dict())
+    for name, value in states[0].items():
+        if name.startswith("critics."):
+            torch.testing.assert_close(value, states[1][name], rtol=1e-4, atol=2e-6)
+        else:
+            assert torch.equal(value, states[1][name]), name
+    assert not torch.equal(states[0]["critics.weights.linear0_weight"], team.state_dict()["critics.weights.linear0_weight"])
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations for which the host waits for the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += operation.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select")
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("network", [{}, {"share_parameters": True, "recurrent_layers": 1, "recurrent_size": 8}], ids=["mlp", "shared gru"])
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        ("mappo", {}),
+        ("coppo", {}),
+        ("happo", {"num_blocks": 2}),
+        ("a2po", {"num_blocks": 2}),
+        ("a2po", {"clip_schedule": "ratio_proportional"}),
+    ],
+)
+def test_no_minibatch_waits_for_the_device(algorithm: str, settings: dict[str, Any], network: dict[str, Any], tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run", **network)
+    learner = PolicyLearner(team, rule(algorithm), settings_for(num_minibatches=3, entropy_coefficient=0.01, **settings), seed=0)
+    genuine, waits = learner.trainer._epoch, Waits()
+
+    def epoch(*given: Any, **which: Any) -> None:
+        with waits:
+            genuine(*given, **which)
+
+    learner.trainer._epoch = epoch  # type: ignore[method-assign]
+    learner.update(batch)
+    assert waits.count == 0
+    with waits:
+        assert bool(batch.mask.sum() > 0)
+    assert waits.count == 1
 
 
 # --- shared parameters ---
@@ -288,7 +352,7 @@ def slow_shared(team: TeamPolicy, batch: Batch, own_rule: UpdateRule, settings: 
             clip = ordering.adaptive_clip(settings.clip, place, len(blocks), 0.5) if own_rule.adaptive_clip else settings.clip
             turn = {"agents": chosen, "old": old, "log_ratios": log_ratios, "clip": clip}
             turn["advantages"] = estimators.normalise(batch.agent_major(estimate), batch.mask)
-            for _ in range(1 if len(blocks) > 1 else settings.num_epochs):
+            for _ in range(settings.num_epochs if own_rule.simultaneous else 1):
                 loss = pooled_loss(team, batch, own_rule, turn, settings)
                 everyone = Group(team, agents)
                 everyone.step_actors(torch.autograd.grad(loss, everyone.actor_leaves), settings.actor_learning_rate, adam)
@@ -313,11 +377,41 @@ def test_shared_parameters_are_the_slow_loop(algorithm: str, num_blocks: int | N
     sizes = ordering.block_sizes(6, num_blocks) if order else [6]
     begins = [sum(sizes[:index]) for index in range(len(sizes))]
     blocks = [list(range(begin, begin + size)) for begin, size in zip(begins, sizes, strict=True)]
-    sweeps = -(-4 // len(blocks)) if len(blocks) > 1 else 1
+    sweeps = -(-4 // len(blocks)) if order else 1
     cumulative = [tuple(range(begin + size)) for begin, size in zip(begins, sizes, strict=True)]
     assert turns[: sweeps * len(blocks)] == cumulative * sweeps and report.order == list(range(6))
     expected = slow_shared(team, batch, rule(algorithm), settings, [blocks] * sweeps)
     torch.testing.assert_close(fast.actors.values, expected, rtol=1e-3, atol=3e-5)
+
+
+def test_scores_that_are_looked_at_once_are_those_of_the_first_sweep(tmp_path: Path) -> None:
+    """The public code orders every epoch by the plain advantages of the round's beginning."""
+    team, batch = one_rollout(tmp_path / "run", share_parameters=True)
+    learner = PolicyLearner(team, rule("a2po"), settings_for(order="greedy", rescore="once", num_blocks=6, num_epochs=18), seed=0)
+    turns: list[tuple[int, ...]] = []
+    genuine = learner.trainer.train
+    learner.trainer.train = lambda turn, *rest, **which: turns.append(turn.agents) or genuine(turn, *rest, **which)  # type: ignore[method-assign,func-returns-value]
+    report = learner.update(batch)
+    assert len(report.scores) == 1 and report.order == sorted(range(6), key=lambda agent: -report.scores[0][agent])
+    assert turns == [tuple(sorted(report.order[: place + 1])) for place in range(6)] * 3
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+@pytest.mark.parametrize("settings", [{}, {"order": "cyclic"}, {"rescore": "once"}], ids=["rescored", "cyclic", "once"])
+def test_the_teams_one_critic_learns_one_corrected_return(settings: dict[str, Any], shared: bool, tmp_path: Path) -> None:
+    """With the team's reward and one V all agents have one advantage: the mean over them is that, and not a mixture of old and new ones."""
+    team, batch = one_rollout(tmp_path / "run", critics="one", share_parameters=shared)
+    learner, corrected = PolicyLearner(team, rule("a2po"), settings_for(num_blocks=3, num_epochs=3, **settings), seed=0), []
+    genuine = learner._targets
+
+    def targets(agents: tuple[int, ...], now: Any) -> Tensor:
+        assert torch.equal(now.advantages, now.advantages[..., :1].expand_as(now.advantages))
+        corrected.append(now.advantages[..., 0].clone())
+        return genuine(agents, now)
+
+    learner._targets = targets  # type: ignore[method-assign]
+    learner.update(batch)
+    assert len(corrected) == 3 and not torch.equal(corrected[0], corrected[1]) and not torch.equal(corrected[1], corrected[2])
 
 
 @pytest.mark.parametrize("task", ["matrix/uneven", "mamujoco/Humanoid-9|8"])
