@@ -308,6 +308,41 @@ def test_no_minibatch_waits_for_the_device(algorithm: str, settings: dict[str, A
     assert waits.count == 1
 
 
+def spoilt(values: Tensor, where: Tensor) -> Tensor:
+    """Rubbish where the flags are True, which fit the first axes."""
+    flags = where.view(*where.shape, *[1] * (values.dim() - where.dim()))
+    return torch.where(flags, 5.0 * torch.randn(values.shape, generator=torch.Generator().manual_seed(1)), values)
+
+
+@pytest.mark.parametrize("network", [{}, {"share_parameters": True}, {"critics": "one"}], ids=["separate", "shared", "one critic"])
+@pytest.mark.parametrize("algorithm", RULES)
+def test_what_does_not_count_changes_no_bit(algorithm: str, network: dict[str, Any], tmp_path: Path) -> None:
+    """Samples of dead agents and steps of an episode that a fault ended, in blocks and minibatches, in weights, figures and bounds."""
+    team, batch = one_rollout(tmp_path / "run", **network)
+    ends = batch.truncated[:, 2, 0].nonzero().flatten().tolist()
+    invalid = torch.zeros(batch.rewards.shape[:2], dtype=torch.bool)
+    invalid[ends[0] + 1 : ends[1] + 1, 2] = True  # one whole episode of one copy
+    flags = invalid.flatten()
+    kept = dataclasses.replace(batch, mask=batch.mask * ~flags, value_mask=batch.value_mask * ~flags)
+    dead = kept.mask == 0
+    assert flags.any() and (dead & ~flags).any()
+    of_samples = {name: spoilt(getattr(kept, name), dead) for name in ("obs", "samples")}
+    of_steps = {name: spoilt(getattr(kept, name), invalid) for name in ("rewards", "values", "next_values")}
+    critics = {"state": spoilt(kept.state, flags), "old_values": torch.where(flags, 7.0, kept.old_values)}
+    rubbish = dataclasses.replace(kept, **of_samples, **of_steps, **critics)
+    blocks = {"num_blocks": 4} if algorithm in SEQUENTIAL else {}
+    found = []
+    for own_batch in (kept, rubbish, batch):
+        own = copy_of(team)
+        report = PolicyLearner(own, rule(algorithm), settings_for(num_minibatches=3, entropy_coefficient=0.01, **blocks), seed=0).update(
+            own_batch
+        )
+        found.append((own.state_dict(), report))
+    assert all(torch.equal(value, found[1][0][name]) for name, value in found[0][0].items())
+    assert found[0][1] == found[1][1]
+    assert not torch.equal(found[0][0]["actors.weights.linear0_weight"], found[2][0]["actors.weights.linear0_weight"])
+
+
 # --- shared parameters ---
 
 
