@@ -95,12 +95,20 @@ def slow_actors(team: TeamPolicy, batch: Batch, own_rule: UpdateRule, settings: 
             for agent in done:
                 rho = rho * torch.where(batch.mask[agent] > 0, (log_probs(team, batch, agent) - old[agent]).exp(), 1.0)
         ratios_of_rollout = rho.view(batch.rewards.shape[:2]).unsqueeze(-1).expand_as(batch.rewards)
-        corrected = own_rule.correct_advantage and done
-        estimate = estimators.preopc(*data, ratios_of_rollout, **scan) if corrected else estimators.gae(*data, **scan)
-        advantages = [estimators.normalise(batch.agent_major(estimate)[agent], batch.mask[agent]) for agent in agents]
-        clip = settings.clip
-        if own_rule.adaptive_clip:
-            clip = ordering.adaptive_clip(settings.clip, place, len(set(report.positions)), settings.clip_coefficient)
+        corrects = own_rule.correct_advantage if settings.advantage is None else settings.advantage == "preopc"
+        corrected = corrects and done
+        estimate = estimators.preopc(*data, ratios_of_rollout, trace=settings.trace, **scan) if corrected else estimators.gae(*data, **scan)
+        if settings.advantage_normalisation == "pooled":
+            advantages = list(estimators.normalise(batch.agent_major(estimate), batch.mask))
+        else:
+            advantages = [estimators.normalise(batch.agent_major(estimate)[agent], batch.mask[agent]) for agent in agents]
+        clips = [settings.clip] * len(agents)
+        if (settings.clip_schedule or "adaptive") == "adaptive" and (own_rule.adaptive_clip or settings.clip_schedule):
+            clips = [ordering.adaptive_clip(settings.clip, place, len(set(report.positions)), settings.clip_coefficient)] * len(agents)
+        if settings.clip_schedule == "ratio_proportional":
+            with torch.no_grad():
+                moved = [torch.where(batch.mask[agent] > 0, log_probs(team, batch, agent) - old[agent], 0.0) for agent in agents]
+            clips = ordering.ratio_proportional_clip(settings.clip, torch.stack(moved, 1).exp()).tolist()
         for _ in range(settings.num_epochs):
             gradients = []
             for agent in block:
@@ -112,8 +120,9 @@ def slow_actors(team: TeamPolicy, batch: Batch, own_rule: UpdateRule, settings: 
                 inside = [other for other in block if other != agent]
                 others = {"none": [], "all": [other for other in agents if other != agent], "preceding": done + inside}[own_rule.others]
                 loss = objectives.surrogate_loss(
-                    own_rule, torch.stack(alive, 1), agent, others, advantages[agent], batch.mask[agent], clip=clip
-                )
+                    own_rule, torch.stack(alive, 1), agent, others, advantages[agent], batch.mask[agent], clip=clips[agent],
+                    others_clip=settings.clip / 2 if settings.others_clip == "fixed" else None,
+                )  # fmt: skip
                 gradients.append((group, torch.autograd.grad(loss, group.actor_leaves)))
             for group, gradient in gradients:
                 group.step_actors(gradient, settings.actor_learning_rate, adam)
@@ -133,6 +142,93 @@ def test_the_learner_is_the_slow_loop(algorithm: str, num_blocks: int | None, tm
     expected = slow_actors(team, batch, rule(algorithm), settings, report)
     torch.testing.assert_close(fast.actors.values, expected, rtol=1e-3, atol=2e-5)
     assert report.per_agent["total_variation"] != [0.0] * 6
+
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("a2po", {"trace": "squared"}),
+    ("a2po", {"trace": "cumulative"}),
+    ("a2po", {"advantage": "gae"}),
+    ("a2po", {"clip_schedule": "constant"}),
+    ("a2po", {"clip_schedule": "ratio_proportional"}),
+    ("a2po", {"clip_coefficient": 0.1}),
+    ("a2po", {"others_clip": "fixed"}),
+    ("a2po", {"advantage_normalisation": "pooled"}),
+    ("happo", {"advantage": "preopc"}),
+    ("happo", {"clip_schedule": "adaptive"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"), OPTIONS, ids=lambda value: value if isinstance(value, str) else "-".join(map(str, *value.items()))
+)
+def test_every_option_is_in_the_loop(algorithm: str, options: dict[str, Any], tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run")
+    fast, plain = copy_of(team), copy_of(team)
+    report = PolicyLearner(fast, rule(algorithm), settings_for(**options), seed=0).update(batch)
+    expected = slow_actors(team, batch, rule(algorithm), settings_for(**options), report)
+    torch.testing.assert_close(fast.actors.values, expected, rtol=1e-3, atol=2e-5)
+    without = slow_actors(plain, batch, rule(algorithm), settings_for(), report)
+    assert (expected - without).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+@pytest.mark.parametrize("target", ["preopc", "vtrace"])
+def test_what_critics_learn(target: str, shared: bool, tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run", share_parameters=shared)
+    with torch.no_grad():
+        old = asked(Group(team, range(6)), batch)
+    learner, weights = PolicyLearner(team, rule("a2po"), settings_for(value_target=target, num_blocks=3, num_epochs=3), seed=0), []
+    genuine = learner._turn
+
+    def turn(place: Any, now: Any) -> Any:
+        given = genuine(place, now)
+        with torch.no_grad():
+            moved = torch.where(batch.mask > 0, asked(Group(team, range(6)), batch) - old, 0.0)
+        weights.append(moved.sum(0).exp().clamp(max=1.0) if target == "vtrace" else torch.ones_like(moved[0]))
+        returns = batch.agent_major(batch.values) + weights[-1] * batch.agent_major(now.advantages)
+        torch.testing.assert_close(given.targets, team.normalise_returns(returns)[list(place.agents)], rtol=1e-4, atol=1e-4)
+        return given
+
+    learner._turn = turn  # type: ignore[method-assign]
+    learner.update(batch)
+    assert len(weights) == 3 and bool((weights[-1] < 0.9).any()) == (target == "vtrace")
+
+
+def test_the_public_codes_score(tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run")
+    report = PolicyLearner(team, rule("a2po"), settings_for(score="advantage_over_value", rescore="once"), seed=0).update(batch)
+    plain = estimators.gae(
+        batch.rewards, batch.values, batch.next_values, batch.terminated, batch.truncated, discount=0.99, trace_decay=0.95
+    )
+    normalised = estimators.normalise(batch.agent_major(plain), batch.mask)  # over all agents together
+    [scores] = report.scores
+    for agent in range(6):
+        alive = batch.mask[agent] > 0
+        expected = (normalised[agent] / batch.old_values[agent]).abs()[alive].mean()
+        assert scores[agent] == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+@pytest.mark.parametrize("algorithm", RULES)
+def test_the_schedule_of_the_learning_rate_holds_for_everything(algorithm: str, shared: bool, tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run", share_parameters=shared)
+    before = team.actors.values.clone(), team.critics.values.clone()
+    PolicyLearner(team, rule(algorithm), settings_for(two_stage=True), seed=0).update(batch, learning_rate_scale=0.0)
+    assert torch.equal(team.actors.values, before[0]) and torch.equal(team.critics.values, before[1])
+    assert team.actors.steps.any() and team.critics.steps.any()
+
+
+def test_a_shared_critic_learns_from_the_mean_over_all_agents_samples(tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run", share_parameters=True)
+    learner, found = PolicyLearner(copy_of(team), rule("mappo"), settings_for(num_epochs=1), seed=0), []
+    genuine = learner.trainer.train
+    learner.trainer.train = lambda turn, *rest, **which: found.append(turn.targets) or genuine(turn, *rest, **which)  # type: ignore[method-assign,func-returns-value]
+    report = learner.update(batch)
+    group, part = Group(team, range(6)), batch.everything()
+    values = group.critic.unroll(batch.state, batch.critic_memory, batch.keep_of(part))
+    loss = objectives.value_loss(values, batch.old_values, found[0], clip=0.2, huber_delta=10.0).mean()
+    norm = torch.stack([part.norm() for part in torch.autograd.grad(loss, group.critic_leaves)]).norm()
+    assert report.per_agent["critic_grad_norm"] == pytest.approx([float(norm)] * 6, rel=1e-4)
 
 
 def test_the_rules_differ(tmp_path: Path) -> None:
@@ -207,6 +303,20 @@ def test_one_agent_per_rollout(tmp_path: Path) -> None:
         assert moved == report.order and len(moved) == 1
         served += moved
     assert sorted(served[:6]) == sorted(served[6:]) == list(range(6)) and served[:6] != sorted(served[:6])
+
+
+def test_rpisa_goes_along_its_order_from_rollout_to_rollout(tmp_path: Path) -> None:
+    """Semi-greedy: the best score of those that wait, then a random one, and so on."""
+    team, batch = one_rollout(tmp_path / "run")
+    learner, waiting = PolicyLearner(team, rule("rpisa"), settings_for(order="semi_greedy"), seed=3), list(range(6))
+    stream = torch.Generator()
+    stream.set_state(learner.order_stream.get_state())
+    for position in range(6):
+        report = learner.update(batch)
+        uniform = float(torch.rand((), generator=stream, dtype=torch.float64)) if position % 2 else None
+        assert report.order == [ordering.next_agent("semi_greedy", position, report.scores[0], waiting, uniform)]
+        assert report.positions[report.order[0]] == position + 1 == max(report.positions)
+        waiting.remove(report.order[0])
 
 
 @pytest.mark.parametrize(
