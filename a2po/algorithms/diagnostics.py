@@ -19,7 +19,8 @@ class UpdateReport:
     """What one round did.
 
     Attributes:
-        order: the ids of the agents in the order of their updates; all of them where they are updated together.
+        order: the ids of the agents in the order of their updates; all of them where they are updated together. Of several sweeps (shared
+            parameters) the first one's, and so are positions and clips.
         positions: [N] by agent id, its place in the order from 1 (its block's, where blocks are updated together); the same number
             for agents that are updated together, 0 for an agent that this round left alone.
         clips: the clip range at each position.

@@ -131,7 +131,8 @@ class PolicyLearner:
         """Who is trained when. Each place is chosen after the one before was trained.
 
         Separate parameters: the blocks of the order one after another, all epochs each. Shared parameters: an order for each of
-        ⌈epochs / blocks⌉ sweeps, whose places are the first block, the first two, ..., all: every step changes everybody.
+        ⌈epochs / blocks⌉ sweeps, whose places are the first block, the first two, ..., all: every step changes everybody. Scores that
+        are looked at once are those of the first sweep.
         """
         blocks, epochs = len(self.blocks), self.settings.num_epochs
         if self.rule.one_per_rollout:
@@ -139,15 +140,16 @@ class PolicyLearner:
             position = self.num_agents - len(self.waiting)
             yield _Place(self._choose(1, position, self.waiting, now, report), position + 1, self.num_agents, epochs)
             return
-        cumulative = self.team.shared and blocks > 1
+        cumulative = self.team.shared and self.order is not None and self.num_agents > 1
         for sweep in range(ceil(epochs / blocks) if cumulative else 1):
             chosen: tuple[int, ...] = ()
-            remaining, heard = list(range(self.num_agents)), report if sweep == 0 else UpdateReport()
+            remaining, heard = list(range(self.num_agents)), report if sweep == 0 else UpdateReport(scores=report.scores[:1])
             for position, size in enumerate(self.blocks):
                 block = self._choose(size, self.num_agents - len(remaining), remaining, now, heard)
                 chosen = tuple(sorted((*chosen, *block))) if cumulative else block
                 if self.corrects and now.moved and not self._rescores:
-                    self._correct(now, list(chosen))
+                    # The team's one critic learns the mean over all agents, so all of them are looked at anew.
+                    self._correct(now, list(chosen) if self.team.num_critics > 1 else slice(None))
                 yield _Place(chosen, position + 1, blocks, 1 if cumulative else epochs)
 
     @property

@@ -35,7 +35,7 @@ def surrogate(
         others_clip: ε′; half of ``clip`` by default.
 
     Returns: [M].
-    Raises: ValueError: shapes differ, dtypes are not floating, or a clip range is negative.
+    Raises: ValueError: shapes differ, dtypes are not floating, or a clip range given as a number is negative.
     Source: Wang et al., ICLR 2023 (A2PO); Wu et al., NeurIPS 2021 (CoPPO); Kuba et al., ICLR 2022 (HAPPO).
     """
     _check_samples("ratio", ratio, advantages=advantages)
@@ -154,9 +154,9 @@ def _huber(error: Tensor, delta: float | None) -> Tensor:
 
 
 def _ranges(clip: float | Tensor, others_clip: float | None) -> float | Tensor:
-    """The clip range of the others, with both ranges checked."""
+    """The clip range of the others, with both ranges checked; tensors are not looked into, which would wait for the device."""
     chosen = clip / 2 if others_clip is None else others_clip
-    if not all(bool((torch.as_tensor(limit) >= 0.0).all()) if isinstance(limit, Tensor) else limit >= 0.0 for limit in (clip, chosen)):
+    if not all(isinstance(limit, Tensor) or limit >= 0.0 for limit in (clip, chosen)):
         raise ValueError(f"clip is {clip} and others_clip is {chosen}; neither may be negative")
     return chosen
 

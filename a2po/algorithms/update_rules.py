@@ -124,20 +124,20 @@ def check_settings(rule: UpdateRule, settings: UpdateConfig, num_agents: int) ->
     Raises: ConfigError: with the first setting that has none.
     """
     name = rule.name
-    if rule.simultaneous:
-        sequential = {
-            "order": settings.order,
-            "num_blocks": settings.num_blocks,
-            "advantage": "preopc" if settings.advantage == "preopc" else None,
-            "clip_schedule": settings.clip_schedule if settings.clip_schedule != "constant" else None,
+    if rule.simultaneous or rule.one_per_rollout:  # nobody in a round comes after anybody
+        schedules = ("adaptive", "ratio_proportional") if rule.simultaneous else ("ratio_proportional",)
+        meaningless = {
+            "order": rule.simultaneous and settings.order is not None,
+            "num_blocks": settings.num_blocks is not None,
+            "advantage": settings.advantage == "preopc",
+            "clip_schedule": settings.clip_schedule in schedules,
         }
-        for key, value in sequential.items():
-            if value is not None:
-                raise ConfigError(f"update.{key} = {value!r} has no meaning for {name}, which updates all agents at once")
+        how = "updates all agents at once" if rule.simultaneous else "updates one agent per rollout"
+        for key, wrong in meaningless.items():
+            if wrong:
+                raise ConfigError(f"update.{key} = {getattr(settings, key)!r} has no meaning for {name}, which {how}")
     if settings.num_blocks is not None and settings.num_blocks > num_agents:
         raise ConfigError(f"update.num_blocks = {settings.num_blocks} is more than the task's {num_agents} agents")
-    if rule.one_per_rollout and settings.num_blocks is not None:
-        raise ConfigError(f"update.num_blocks has no meaning for {name}, which updates one agent per rollout")
     corrects = rule.correct_advantage if settings.advantage is None else settings.advantage == "preopc"
     if settings.value_target == "vtrace" and not corrects:
         raise ConfigError(f"update.value_target = 'vtrace' needs corrected advantages; {name} has update.advantage = 'gae'")

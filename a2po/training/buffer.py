@@ -131,12 +131,14 @@ class RolloutBuffer:
         self.actor_memory[:-1].transpose(1, 2)[~valid[:: self.chunk_length]] = 0  # [T / c, B, N, L, H]
 
     def check_finite(self, task: str) -> None:
-        """No NaN and no infinity where it counts, after ``drop``.
+        """No NaN and no infinity where it counts, after ``drop``; what the rollout ends with, and where it was cut, is valued too.
 
         Raises:
             WorkFailed: naming the task, what is not finite, the step of the rollout and the copy.
         """
-        for name, values in (("reward", self.reward), ("observation", self.obs[: self.length]), ("state", self.state[: self.length])):
+        cut = self.truncated.view(*self.truncated.shape, *[1] * (self.final_state.dim() - 2))
+        successors = torch.where(cut, self.final_state, 0.0)
+        for name, values in (("reward", self.reward), ("observation", self.obs), ("state", self.state), ("final state", successors)):
             if not bool(torch.isfinite(values).all()):
                 step, copy = (~torch.isfinite(values)).nonzero()[0, :2].tolist()
                 where = f"copy {copy}, step {step} of the rollout"

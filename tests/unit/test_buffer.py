@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from a2po.config import NetworkConfig
 from a2po.envs.protocol import Observations, Step, TaskSpec
+from a2po.errors import WorkFailed
 from a2po.networks.team_policy import TeamActions, TeamPolicy
 from a2po.training.buffer import RolloutBuffer
 from a2po.training.prepare import prepare
@@ -199,3 +201,23 @@ def test_slots_are_views_of_the_buffer() -> None:
             assert mine is not None and mine.data_ptr() == whole[t].data_ptr()
     assert len(buffer.slots) == T + 1
     assert RolloutBuffer(CONTINUOUS, T, B, torch.device("cpu")).slots[0].action_mask is None
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "message"),
+    [
+        ("reward", (2, 1), "reward that is not finite (copy 1, step 2 of the rollout)"),
+        ("obs", (T, 0), f"observation that is not finite (copy 0, step {T} of the rollout)"),
+        ("state", (T, 2), f"state that is not finite (copy 2, step {T} of the rollout)"),
+        ("final_state", (3, 1), "final state that is not finite (copy 1, step 3 of the rollout)"),
+    ],
+)
+def test_whatever_is_learned_from_or_valued_is_finite(name: str, where: tuple[int, int], message: str) -> None:
+    """What follows the last step and what a limit cut off are valued, too: else training would seem to diverge."""
+    buffer, team = RolloutBuffer(SPEC, T, B, torch.device("cpu")), TeamPolicy(SPEC, NetworkConfig(hidden_sizes=(4,)), seed=0)
+    buffer.truncated[3, 1] = True
+    buffer.final_state[2, 1] = torch.nan  # unspecified: nothing was cut there
+    prepare(team, buffer)
+    getattr(buffer, name)[where] = torch.inf
+    with pytest.raises(WorkFailed, match=re.escape(message)):
+        prepare(team, buffer)

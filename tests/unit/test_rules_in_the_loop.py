@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from a2po.algorithms import advantages as estimators
 from a2po.algorithms import objectives, ordering
@@ -94,12 +95,20 @@ def slow_actors(team: TeamPolicy, batch: Batch, own_rule: UpdateRule, settings: 
             for agent in done:
                 rho = rho * torch.where(batch.mask[agent] > 0, (log_probs(team, batch, agent) - old[agent]).exp(), 1.0)
         ratios_of_rollout = rho.view(batch.rewards.shape[:2]).unsqueeze(-1).expand_as(batch.rewards)
-        corrected = own_rule.correct_advantage and done
-        estimate = estimators.preopc(*data, ratios_of_rollout, **scan) if corrected else estimators.gae(*data, **scan)
-        advantages = [estimators.normalise(batch.agent_major(estimate)[agent], batch.mask[agent]) for agent in agents]
-        clip = settings.clip
-        if own_rule.adaptive_clip:
-            clip = ordering.adaptive_clip(settings.clip, place, len(set(report.positions)), settings.clip_coefficient)
+        corrects = own_rule.correct_advantage if settings.advantage is None else settings.advantage == "preopc"
+        corrected = corrects and done
+        estimate = estimators.preopc(*data, ratios_of_rollout, trace=settings.trace, **scan) if corrected else estimators.gae(*data, **scan)
+        if settings.advantage_normalisation == "pooled":
+            advantages = list(estimators.normalise(batch.agent_major(estimate), batch.mask))
+        else:
+            advantages = [estimators.normalise(batch.agent_major(estimate)[agent], batch.mask[agent]) for agent in agents]
+        clips = [settings.clip] * len(agents)
+        if (settings.clip_schedule or "adaptive") == "adaptive" and (own_rule.adaptive_clip or settings.clip_schedule):
+            clips = [ordering.adaptive_clip(settings.clip, place, len(set(report.positions)), settings.clip_coefficient)] * len(agents)
+        if settings.clip_schedule == "ratio_proportional":
+            with torch.no_grad():
+                moved = [torch.where(batch.mask[agent] > 0, log_probs(team, batch, agent) - old[agent], 0.0) for agent in agents]
+            clips = ordering.ratio_proportional_clip(settings.clip, torch.stack(moved, 1).exp()).tolist()
         for _ in range(settings.num_epochs):
             gradients = []
             for agent in block:
@@ -111,8 +120,9 @@ def slow_actors(team: TeamPolicy, batch: Batch, own_rule: UpdateRule, settings: 
                 inside = [other for other in block if other != agent]
                 others = {"none": [], "all": [other for other in agents if other != agent], "preceding": done + inside}[own_rule.others]
                 loss = objectives.surrogate_loss(
-                    own_rule, torch.stack(alive, 1), agent, others, advantages[agent], batch.mask[agent], clip=clip
-                )
+                    own_rule, torch.stack(alive, 1), agent, others, advantages[agent], batch.mask[agent], clip=clips[agent],
+                    others_clip=settings.clip / 2 if settings.others_clip == "fixed" else None,
+                )  # fmt: skip
                 gradients.append((group, torch.autograd.grad(loss, group.actor_leaves)))
             for group, gradient in gradients:
                 group.step_actors(gradient, settings.actor_learning_rate, adam)
@@ -132,6 +142,93 @@ def test_the_learner_is_the_slow_loop(algorithm: str, num_blocks: int | None, tm
     expected = slow_actors(team, batch, rule(algorithm), settings, report)
     torch.testing.assert_close(fast.actors.values, expected, rtol=1e-3, atol=2e-5)
     assert report.per_agent["total_variation"] != [0.0] * 6
+
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("a2po", {"trace": "squared"}),
+    ("a2po", {"trace": "cumulative"}),
+    ("a2po", {"advantage": "gae"}),
+    ("a2po", {"clip_schedule": "constant"}),
+    ("a2po", {"clip_schedule": "ratio_proportional"}),
+    ("a2po", {"clip_coefficient": 0.1}),
+    ("a2po", {"others_clip": "fixed"}),
+    ("a2po", {"advantage_normalisation": "pooled"}),
+    ("happo", {"advantage": "preopc"}),
+    ("happo", {"clip_schedule": "adaptive"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"), OPTIONS, ids=lambda value: value if isinstance(value, str) else "-".join(map(str, *value.items()))
+)
+def test_every_option_is_in_the_loop(algorithm: str, options: dict[str, Any], tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run")
+    fast, plain = copy_of(team), copy_of(team)
+    report = PolicyLearner(fast, rule(algorithm), settings_for(**options), seed=0).update(batch)
+    expected = slow_actors(team, batch, rule(algorithm), settings_for(**options), report)
+    torch.testing.assert_close(fast.actors.values, expected, rtol=1e-3, atol=2e-5)
+    without = slow_actors(plain, batch, rule(algorithm), settings_for(), report)
+    assert (expected - without).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+@pytest.mark.parametrize("target", ["preopc", "vtrace"])
+def test_what_critics_learn(target: str, shared: bool, tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run", share_parameters=shared)
+    with torch.no_grad():
+        old = asked(Group(team, range(6)), batch)
+    learner, weights = PolicyLearner(team, rule("a2po"), settings_for(value_target=target, num_blocks=3, num_epochs=3), seed=0), []
+    genuine = learner._turn
+
+    def turn(place: Any, now: Any) -> Any:
+        given = genuine(place, now)
+        with torch.no_grad():
+            moved = torch.where(batch.mask > 0, asked(Group(team, range(6)), batch) - old, 0.0)
+        weights.append(moved.sum(0).exp().clamp(max=1.0) if target == "vtrace" else torch.ones_like(moved[0]))
+        returns = batch.agent_major(batch.values) + weights[-1] * batch.agent_major(now.advantages)
+        torch.testing.assert_close(given.targets, team.normalise_returns(returns)[list(place.agents)], rtol=1e-4, atol=1e-4)
+        return given
+
+    learner._turn = turn  # type: ignore[method-assign]
+    learner.update(batch)
+    assert len(weights) == 3 and bool((weights[-1] < 0.9).any()) == (target == "vtrace")
+
+
+def test_the_public_codes_score(tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run")
+    report = PolicyLearner(team, rule("a2po"), settings_for(score="advantage_over_value", rescore="once"), seed=0).update(batch)
+    plain = estimators.gae(
+        batch.rewards, batch.values, batch.next_values, batch.terminated, batch.truncated, discount=0.99, trace_decay=0.95
+    )
+    normalised = estimators.normalise(batch.agent_major(plain), batch.mask)  # over all agents together
+    [scores] = report.scores
+    for agent in range(6):
+        alive = batch.mask[agent] > 0
+        expected = (normalised[agent] / batch.old_values[agent]).abs()[alive].mean()
+        assert scores[agent] == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+@pytest.mark.parametrize("algorithm", RULES)
+def test_the_schedule_of_the_learning_rate_holds_for_everything(algorithm: str, shared: bool, tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run", share_parameters=shared)
+    before = team.actors.values.clone(), team.critics.values.clone()
+    PolicyLearner(team, rule(algorithm), settings_for(two_stage=True), seed=0).update(batch, learning_rate_scale=0.0)
+    assert torch.equal(team.actors.values, before[0]) and torch.equal(team.critics.values, before[1])
+    assert team.actors.steps.any() and team.critics.steps.any()
+
+
+def test_a_shared_critic_learns_from_the_mean_over_all_agents_samples(tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run", share_parameters=True)
+    learner, found = PolicyLearner(copy_of(team), rule("mappo"), settings_for(num_epochs=1), seed=0), []
+    genuine = learner.trainer.train
+    learner.trainer.train = lambda turn, *rest, **which: found.append(turn.targets) or genuine(turn, *rest, **which)  # type: ignore[method-assign,func-returns-value]
+    report = learner.update(batch)
+    group, part = Group(team, range(6)), batch.everything()
+    values = group.critic.unroll(batch.state, batch.critic_memory, batch.keep_of(part))
+    loss = objectives.value_loss(values, batch.old_values, found[0], clip=0.2, huber_delta=10.0).mean()
+    norm = torch.stack([part.norm() for part in torch.autograd.grad(loss, group.critic_leaves)]).norm()
+    assert report.per_agent["critic_grad_norm"] == pytest.approx([float(norm)] * 6, rel=1e-4)
 
 
 def test_the_rules_differ(tmp_path: Path) -> None:
@@ -208,6 +305,20 @@ def test_one_agent_per_rollout(tmp_path: Path) -> None:
     assert sorted(served[:6]) == sorted(served[6:]) == list(range(6)) and served[:6] != sorted(served[:6])
 
 
+def test_rpisa_goes_along_its_order_from_rollout_to_rollout(tmp_path: Path) -> None:
+    """Semi-greedy: the best score of those that wait, then a random one, and so on."""
+    team, batch = one_rollout(tmp_path / "run")
+    learner, waiting = PolicyLearner(team, rule("rpisa"), settings_for(order="semi_greedy"), seed=3), list(range(6))
+    stream = torch.Generator()
+    stream.set_state(learner.order_stream.get_state())
+    for position in range(6):
+        report = learner.update(batch)
+        uniform = float(torch.rand((), generator=stream, dtype=torch.float64)) if position % 2 else None
+        assert report.order == [ordering.next_agent("semi_greedy", position, report.scores[0], waiting, uniform)]
+        assert report.positions[report.order[0]] == position + 1 == max(report.positions)
+        waiting.remove(report.order[0])
+
+
 @pytest.mark.parametrize(
     "first", ["semi_greedy", "semi_greedy_random_first", "greedy", "reverse_greedy", "reverse_semi_greedy", "random", "cyclic"]
 )
@@ -235,13 +346,111 @@ def test_what_has_no_meaning_is_refused(tmp_path: Path) -> None:
         ("coppo", {"advantage": "preopc"}, "update.advantage = 'preopc' has no meaning for coppo"),
         ("mappo", {"clip_schedule": "adaptive"}, "update.clip_schedule"),
         ("a2po", {"num_blocks": 7}, "more than the task's 6 agents"),
-        ("rpisa", {"num_blocks": 2}, "one agent per rollout"),
+        ("rpisa", {"num_blocks": 2}, "update.num_blocks = 2 has no meaning for rpisa, which updates one agent per rollout"),
+        ("rpisa", {"advantage": "preopc"}, "update.advantage = 'preopc' has no meaning for rpisa"),
+        ("rpisa", {"clip_schedule": "ratio_proportional"}, "update.clip_schedule = 'ratio_proportional' has no meaning for rpisa"),
         ("happo", {"value_target": "vtrace"}, "needs corrected advantages"),
         ("a2po", {"value_target": "vtrace", "advantage": "gae"}, "needs corrected advantages"),
     ]
     for algorithm, update, message in wrong:
         with pytest.raises(ConfigError, match=message):
             PolicyLearner(team, rule(algorithm), settings_for(**update), seed=0)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize("num_blocks", [None, 2])
+def test_critics_that_wait_for_the_end_are_those_of_the_turns(num_blocks: int | None, layers: int, tmp_path: Path) -> None:
+    """One stack at the end, or each with its actor: the same but for rounding, where minibatches are not drawn."""
+    team, batch = one_rollout(tmp_path / "run", recurrent_layers=layers, recurrent_size=8)
+    states = []
+    for wait in (True, False):
+        own = copy_of(team)
+        learner = PolicyLearner(own, rule("a2po"), settings_for(num_blocks=num_blocks, two_stage=True), seed=0)
+        assert learner.critics_last
+        learner.critics_last = wait
+        learner.update(batch)
+        states.append(own.state_dict())
+    for name, value in states[0].items():
+        if name.startswith("critics."):
+            torch.testing.assert_close(value, states[1][name], rtol=1e-4, atol=2e-6)
+        else:
+            assert torch.equal(value, states[1][name]), name
+    assert not torch.equal(states[0]["critics.weights.linear0_weight"], team.state_dict()["critics.weights.linear0_weight"])
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations for which the host waits for the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += operation.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select")
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("network", [{}, {"share_parameters": True, "recurrent_layers": 1, "recurrent_size": 8}], ids=["mlp", "shared gru"])
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        ("mappo", {}),
+        ("coppo", {}),
+        ("happo", {"num_blocks": 2}),
+        ("a2po", {"num_blocks": 2}),
+        ("a2po", {"clip_schedule": "ratio_proportional"}),
+    ],
+)
+def test_no_minibatch_waits_for_the_device(algorithm: str, settings: dict[str, Any], network: dict[str, Any], tmp_path: Path) -> None:
+    team, batch = one_rollout(tmp_path / "run", **network)
+    learner = PolicyLearner(team, rule(algorithm), settings_for(num_minibatches=3, entropy_coefficient=0.01, **settings), seed=0)
+    genuine, waits = learner.trainer._epoch, Waits()
+
+    def epoch(*given: Any, **which: Any) -> None:
+        with waits:
+            genuine(*given, **which)
+
+    learner.trainer._epoch = epoch  # type: ignore[method-assign]
+    learner.update(batch)
+    assert waits.count == 0
+    with waits:
+        assert bool(batch.mask.sum() > 0)
+    assert waits.count == 1
+
+
+def spoilt(values: Tensor, where: Tensor) -> Tensor:
+    """Rubbish where the flags are True, which fit the first axes."""
+    flags = where.view(*where.shape, *[1] * (values.dim() - where.dim()))
+    return torch.where(flags, 5.0 * torch.randn(values.shape, generator=torch.Generator().manual_seed(1)), values)
+
+
+@pytest.mark.parametrize("network", [{}, {"share_parameters": True}, {"critics": "one"}], ids=["separate", "shared", "one critic"])
+@pytest.mark.parametrize("algorithm", RULES)
+def test_what_does_not_count_changes_no_bit(algorithm: str, network: dict[str, Any], tmp_path: Path) -> None:
+    """Samples of dead agents and steps of an episode that a fault ended, in blocks and minibatches, in weights, figures and bounds."""
+    team, batch = one_rollout(tmp_path / "run", **network)
+    ends = batch.truncated[:, 2, 0].nonzero().flatten().tolist()
+    invalid = torch.zeros(batch.rewards.shape[:2], dtype=torch.bool)
+    invalid[ends[0] + 1 : ends[1] + 1, 2] = True  # one whole episode of one copy
+    flags = invalid.flatten()
+    kept = dataclasses.replace(batch, mask=batch.mask * ~flags, value_mask=batch.value_mask * ~flags)
+    dead = kept.mask == 0
+    assert flags.any() and (dead & ~flags).any()
+    of_samples = {name: spoilt(getattr(kept, name), dead) for name in ("obs", "samples")}
+    of_steps = {name: spoilt(getattr(kept, name), invalid) for name in ("rewards", "values", "next_values")}
+    critics = {"state": spoilt(kept.state, flags), "old_values": torch.where(flags, 7.0, kept.old_values)}
+    rubbish = dataclasses.replace(kept, **of_samples, **of_steps, **critics)
+    blocks = {"num_blocks": 4} if algorithm in SEQUENTIAL else {}
+    found = []
+    for own_batch in (kept, rubbish, batch):
+        own = copy_of(team)
+        report = PolicyLearner(own, rule(algorithm), settings_for(num_minibatches=3, entropy_coefficient=0.01, **blocks), seed=0).update(
+            own_batch
+        )
+        found.append((own.state_dict(), report))
+    assert all(torch.equal(value, found[1][0][name]) for name, value in found[0][0].items())
+    assert found[0][1] == found[1][1]
+    assert not torch.equal(found[0][0]["actors.weights.linear0_weight"], found[2][0]["actors.weights.linear0_weight"])
 
 
 # --- shared parameters ---
@@ -288,7 +497,7 @@ def slow_shared(team: TeamPolicy, batch: Batch, own_rule: UpdateRule, settings: 
             clip = ordering.adaptive_clip(settings.clip, place, len(blocks), 0.5) if own_rule.adaptive_clip else settings.clip
             turn = {"agents": chosen, "old": old, "log_ratios": log_ratios, "clip": clip}
             turn["advantages"] = estimators.normalise(batch.agent_major(estimate), batch.mask)
-            for _ in range(1 if len(blocks) > 1 else settings.num_epochs):
+            for _ in range(settings.num_epochs if own_rule.simultaneous else 1):
                 loss = pooled_loss(team, batch, own_rule, turn, settings)
                 everyone = Group(team, agents)
                 everyone.step_actors(torch.autograd.grad(loss, everyone.actor_leaves), settings.actor_learning_rate, adam)
@@ -313,11 +522,41 @@ def test_shared_parameters_are_the_slow_loop(algorithm: str, num_blocks: int | N
     sizes = ordering.block_sizes(6, num_blocks) if order else [6]
     begins = [sum(sizes[:index]) for index in range(len(sizes))]
     blocks = [list(range(begin, begin + size)) for begin, size in zip(begins, sizes, strict=True)]
-    sweeps = -(-4 // len(blocks)) if len(blocks) > 1 else 1
+    sweeps = -(-4 // len(blocks)) if order else 1
     cumulative = [tuple(range(begin + size)) for begin, size in zip(begins, sizes, strict=True)]
     assert turns[: sweeps * len(blocks)] == cumulative * sweeps and report.order == list(range(6))
     expected = slow_shared(team, batch, rule(algorithm), settings, [blocks] * sweeps)
     torch.testing.assert_close(fast.actors.values, expected, rtol=1e-3, atol=3e-5)
+
+
+def test_scores_that_are_looked_at_once_are_those_of_the_first_sweep(tmp_path: Path) -> None:
+    """The public code orders every epoch by the plain advantages of the round's beginning."""
+    team, batch = one_rollout(tmp_path / "run", share_parameters=True)
+    learner = PolicyLearner(team, rule("a2po"), settings_for(order="greedy", rescore="once", num_blocks=6, num_epochs=18), seed=0)
+    turns: list[tuple[int, ...]] = []
+    genuine = learner.trainer.train
+    learner.trainer.train = lambda turn, *rest, **which: turns.append(turn.agents) or genuine(turn, *rest, **which)  # type: ignore[method-assign,func-returns-value]
+    report = learner.update(batch)
+    assert len(report.scores) == 1 and report.order == sorted(range(6), key=lambda agent: -report.scores[0][agent])
+    assert turns == [tuple(sorted(report.order[: place + 1])) for place in range(6)] * 3
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["separate", "shared"])
+@pytest.mark.parametrize("settings", [{}, {"order": "cyclic"}, {"rescore": "once"}], ids=["rescored", "cyclic", "once"])
+def test_the_teams_one_critic_learns_one_corrected_return(settings: dict[str, Any], shared: bool, tmp_path: Path) -> None:
+    """With the team's reward and one V all agents have one advantage: the mean over them is that, and not a mixture of old and new ones."""
+    team, batch = one_rollout(tmp_path / "run", critics="one", share_parameters=shared)
+    learner, corrected = PolicyLearner(team, rule("a2po"), settings_for(num_blocks=3, num_epochs=3, **settings), seed=0), []
+    genuine = learner._targets
+
+    def targets(agents: tuple[int, ...], now: Any) -> Tensor:
+        assert torch.equal(now.advantages, now.advantages[..., :1].expand_as(now.advantages))
+        corrected.append(now.advantages[..., 0].clone())
+        return genuine(agents, now)
+
+    learner._targets = targets  # type: ignore[method-assign]
+    learner.update(batch)
+    assert len(corrected) == 3 and not torch.equal(corrected[0], corrected[1]) and not torch.equal(corrected[1], corrected[2])
 
 
 @pytest.mark.parametrize("task", ["matrix/uneven", "mamujoco/Humanoid-9|8"])
