@@ -263,6 +263,22 @@ def test_which_names_run_code_of_somebody_else(game) -> None:
     assert runs_foreign_code(game) and runs_foreign_code("pettingzoo/os") and runs_foreign_code("my_env:make")
 
 
+def test_a_folder_of_the_same_name_does_not_come_before_the_published_game(tmp_path, monkeypatch) -> None:
+    for package in ("sisl", "mpe2"):
+        (tmp_path / package).mkdir()
+        for game in ("multiwalker", "simple_spread"):
+            (tmp_path / package / f"{game}.py").write_text("raise SystemExit('somebody else')")
+    monkeypatch.chdir(tmp_path)
+    assert not runs_foreign_code(WALKERS) and make(WALKERS, 1).spec.obs_sizes == (31, 31, 31)
+
+
+def test_a_game_without_pictures_says_so(game) -> None:
+    env = make(game, 1)
+    env.reset()
+    with pytest.raises(NotImplementedError, match=r"pettingzoo/zoo_of_mine draws no picture: its render\(\) gave nothing"):
+        env.render(0)
+
+
 @pytest.mark.parametrize(
     ("task", "options", "error", "message"),
     [
