@@ -128,7 +128,7 @@ def _agent_lines(rounds: Rounds, axes: Axes, *, name: str, title: str) -> None:
         axes.axhline(0, color="grey", linewidth=0.8)
         axes.set_ylim(max(axes.get_ylim()[0], -1.0), 1.02)
     else:
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
 
 
 def _lines(axes: Axes, rounds: Rounds, values: np.ndarray) -> None:
@@ -140,9 +140,21 @@ def _lines(axes: Axes, rounds: Rounds, values: np.ndarray) -> None:
         if not known.any():
             continue
         label = name if few or agent in (0, count - 1) else None
-        axes.plot(*thinned(rounds.steps[known], values[known, agent], MAX_POINTS), color=_colour(agent, count), linewidth=1.2, label=label)
+        steps, points = thinned(rounds.steps[known], values[known, agent], MAX_POINTS)
+        axes.plot(steps, points, _style(steps), color=_colour(agent, count), linewidth=1.2, label=label)
     _over_steps(axes)
     axes.legend(fontsize=7, frameon=False, ncols=2 if few else 1, title=None if few else "agents, first to last")
+
+
+def _style(steps: np.ndarray) -> str:
+    """A single point makes no line."""
+    return "o" if len(steps) == 1 else "-"
+
+
+def _from_zero(axes: Axes) -> None:
+    """Room above the highest point, which may be the only one."""
+    highest = float(axes.dataLim.y1)
+    axes.set_ylim(0, 1.08 * highest if highest > 0 else 1)
 
 
 def _colour(agent: int, count: int) -> Any:
@@ -181,8 +193,10 @@ def _by_position(rounds: Rounds, axes: Axes, *, name: str, label: str) -> None:
     axes.set_xticks(ticks, names, fontsize=8, rotation=90 if crowded else 0)
     where = "position in the order" if rounds.ordered else "agent"
     axes.set(title=f"{label[0].upper()}{label[1:]} by {where.split()[0]}", xlabel=where if rounds.ordered else "")
-    if name != "entropy":
-        axes.set_ylim(bottom=0)
+    if name == "entropy":
+        axes.ticklabel_format(axis="y", useOffset=False)
+    else:
+        _from_zero(axes)
     axes.legend(fontsize=7, frameon=False)
     plain(axes)
 
@@ -193,7 +207,8 @@ def _bounds(rounds: Rounds, axes: Axes, *, relative: bool) -> None:
 
     for name, (label, colour) in BOUNDS.items():
         values = rounds.bounds[name] / np.maximum(rounds.bounds["mappo"], 1e-30) if relative else rounds.bounds[name]
-        axes.plot(*thinned(rounds.steps, values, MAX_POINTS), color=colour, linewidth=1.6, label=label)
+        steps, points = thinned(rounds.steps, values, MAX_POINTS)
+        axes.plot(steps, points, _style(steps), color=colour, linewidth=1.6, label=label)
     if relative:
         axes.set(title="The same, as a share of MAPPO's", ylabel="share")
         axes.set_ylim(0, 1.05)

@@ -20,7 +20,6 @@ MIN_NAME = 14
 # Heading, name in the row of metrics.jsonl, format, width. As many from the left as a terminal has room for.
 COLUMNS = (
     ("score", "score", ".3g", 9),
-    ("Q", "q", ".3f", 9),
     ("clip", "clip", ".3f", 7),
     ("clipped", "clip_fraction", ".1%", 9),
     ("KL", "kl", ".5f", 9),

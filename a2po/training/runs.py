@@ -114,7 +114,7 @@ def open_run(folder: Path) -> TrainConfig:
     """
     path = folder / "config.toml"
     if not path.is_file():
-        names = [run.name for run in list_runs(folder.parent)]
+        names = [run.name for run in list_runs(folder.parent)] or [str(run) for run in list_runs()]
         raise RunError(f"no run in '{folder}'{did_you_mean(folder.name, names)}")
     try:
         return validate(tomllib.loads(path.read_text(encoding="utf-8")))

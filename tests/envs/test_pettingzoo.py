@@ -30,8 +30,8 @@ GAME = '''
         metadata = {"name": "game", "render_modes": []}
         possible_agents = ["a", "b", "c"]
 
-        def __init__(self, ending="terminated", broken=0, chance=False):
-            self.ending, self.broken, self.chance = ending, broken, chance
+        def __init__(self, ending="terminated", broken=0, chance=None, wrong=None):
+            self.ending, self.broken, self.chance, self.wrong = ending, broken, chance, wrong
 
         def observation_space(self, agent):
             size = {"a": 2, "b": 3, "c": 1}[agent]
@@ -52,8 +52,13 @@ GAME = '''
             }
 
         def reset(self, seed=None, options=None):
-            self.random = np.random.default_rng(None if self.chance else seed)
+            self.random = np.random.default_rng(None if self.chance == "own" else seed)
+            if self.chance == "global":
+                np.random.seed(seed)
+                self.random = np.random
             self.time, self.agents = 0, ["a", "b"]
+            if self.wrong == "old":
+                return self.look(self.agents)
             return self.look(self.agents), {agent: {} for agent in self.agents}
 
         def step(self, actions):
@@ -68,10 +73,20 @@ GAME = '''
             if self.time == 5:
                 over = {agent: self.ending == "terminated" or (self.ending == "both" and agent == "a") for agent in played}
                 cut = {agent: not over[agent] for agent in played}
-            self.agents = [agent for agent in played if not over[agent] and not cut[agent]]
+            if self.wrong != "list":
+                self.agents = [agent for agent in played if not over[agent] and not cut[agent]]
+            if self.wrong == "stranger":
+                self.agents.append("d")
             if self.time == 3:
                 self.agents.append("c")
-            return self.look({*played, *self.agents}), rewards, over, cut, {agent: {} for agent in played}
+            seen = self.look({*played, *self.agents} - {"d"})
+            if self.wrong == "short":
+                seen["a"]["observation"] = seen["a"]["observation"][:1]
+            if self.wrong == "mask":
+                seen["a"]["action_mask"] = np.ones(1, np.int8)
+            if self.wrong == "blind":
+                del seen["a"]
+            return seen, rewards, over, cut, {agent: {} for agent in played}
 
 
     parallel_env = Game
@@ -196,8 +211,10 @@ def test_saved_episodes_are_replayed_and_compared() -> None:
 
 
 def test_a_game_that_its_seed_does_not_rule_is_not_exact(game) -> None:
-    assert make(game, 1).spec.exact_state and not make(game, 1, chance=True).spec.exact_state
-    env = make(game, 1, chance=True)
+    """Nor one that draws from the generator of the whole process, which all copies disturb."""
+    assert make(game, 1).spec.exact_state and not make(game, 1, chance="own").spec.exact_state
+    assert not make(game, 1, chance="global", ending="truncated").spec.exact_state
+    env = make(game, 1, chance="own")
     env.reset()
     env.load_state_dict(env.state_dict())  # nothing is replayed, so nothing differs
 
@@ -206,6 +223,26 @@ def test_what_a_game_raises_is_one_line(game) -> None:
     env = make(game, 1, broken=4, exact_state=False, state="observations")
     with pytest.raises(EnvironmentFailed, match=r"RuntimeError: the board fell off the table \(zoo_of_mine.py:\d+\) in step 4"):
         list(steps(env, 5))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("old", r"gave in reset\(\) is not PettingZoo's form .*two things"),
+        ("short", "gave in step 1 .*observation of 'a' has 1 numbers, its space 2"),
+        ("mask", "mask of 'a' has 1 numbers, its space 3"),
+        ("blind", "no observation of 'a'"),
+        ("stranger", "'d' takes part, and is not in possible_agents"),
+    ],
+)
+def test_what_has_not_the_form_is_refused(game, wrong: str, message: str) -> None:
+    with pytest.raises(EnvironmentFailed, match=message):
+        list(steps(make(game, 1, wrong=wrong, exact_state=False, state="observations"), 2))
+
+
+def test_an_end_that_is_told_counts_even_if_the_agent_stays_in_the_list(game) -> None:
+    *_, step = steps(make(game, 2, wrong="list", ending="truncated"), 5)
+    assert step.truncated.all() and step.final.alive.any(1).all()
 
 
 @pytest.mark.parametrize("task", [SPREAD, WALKERS])
@@ -224,6 +261,22 @@ def test_a_picture_shows_the_game_and_changes_nothing(task: str) -> None:
 def test_which_names_run_code_of_somebody_else(game) -> None:
     assert not runs_foreign_code(SPREAD) and not runs_foreign_code(WALKERS) and not runs_foreign_code("matrix/climbing")
     assert runs_foreign_code(game) and runs_foreign_code("pettingzoo/os") and runs_foreign_code("my_env:make")
+
+
+def test_a_folder_of_the_same_name_does_not_come_before_the_published_game(tmp_path, monkeypatch) -> None:
+    for package in ("sisl", "mpe2"):
+        (tmp_path / package).mkdir()
+        for game in ("multiwalker", "simple_spread"):
+            (tmp_path / package / f"{game}.py").write_text("raise SystemExit('somebody else')")
+    monkeypatch.chdir(tmp_path)
+    assert not runs_foreign_code(WALKERS) and make(WALKERS, 1).spec.obs_sizes == (31, 31, 31)
+
+
+def test_a_game_without_pictures_says_so(game) -> None:
+    env = make(game, 1)
+    env.reset()
+    with pytest.raises(NotImplementedError, match=r"pettingzoo/zoo_of_mine draws no picture: its render\(\) gave nothing"):
+        env.render(0)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,14 @@ def test_shares_of_positions_and_numbers_by_position(tmp_path: Path) -> None:
     assert bounds[2].get_ydata().tolist() == pytest.approx([row["bounds_estimated"]["a2po"] for row in rows])
 
 
+def test_the_only_round_can_be_seen(tmp_path: Path) -> None:
+    figure = draw_rounds(rounds_of(trained(tmp_path, "happo", "matrix/penalty", "run.total_steps=20")))
+    for axes in figure.axes[1:]:
+        for line in axes.lines:
+            assert len(line.get_xdata()) != 1 or line.get_marker() != "None"
+    assert figure.axes[3].get_ylim()[1] > 1.05 * max(figure.axes[3].lines[0].get_ydata())
+
+
 def test_panels_without_an_order_or_without_bounds(tmp_path: Path) -> None:
     together = draw_rounds(rounds_of(trained(tmp_path, "mappo")))
     assert len(titles(together)) == 6 and not any("came when" in title or "Score" in title for title in titles(together))

@@ -142,8 +142,8 @@ def test_a_learner_without_rounds_shows_its_own_figures() -> None:
     row = {**status(2).update, "positions": [1, 1], "clips": [], "scores": [], "team": {"epsilon": 0.2501, "td_error": 1.5}}
     row["order"], row["agents"] = [0, 1], {"red": {"q": 1.25, "actor_grad_norm": 0.1}, "blue": {"q": -2.0, "actor_grad_norm": 0.1}}
     lines = picture(status(2, update=row), 80, 24)
-    assert any("all agents at once" in line and "epsilon 0.2501 · td error 1.5" in line for line in lines)
-    assert [line.split() for line in lines if "red" in line or "blue" in line] == [["1", "red", "1.250"], ["1", "blue", "-2.000"]]
+    assert any("all agents at once" in line and "TD error 1.500 · epsilon 0.25 ──" in line for line in lines)
+    assert [line.split() for line in lines if "red" in line or "blue" in line] == [["1", "red", "+1.2500"], ["1", "blue", "-2.0000"]]
     warming_up = {**row, "agents": {"red": {}, "blue": {}}}
     assert [line.split() for line in picture(status(2, update=warming_up), 80, 24) if "red" in line] == [["1", "red"]]
 
@@ -158,7 +158,7 @@ def test_before_the_first_episode_and_with_wild_numbers() -> None:
     early = Status(64, None, None, 100.0, 0.5)
     assert "training –" in "\n".join(picture(early, 80, 24)) and len(picture(early, 80, 24)) <= 24
     wild = cells({"clip": 0.2, "clip_fraction": 0.1, "kl": 6.5e31, "objective": -1e9, "value_loss": 1e12})
-    assert len(wild) == 93 and wild.split() == ["–", "–", "0.200", "10.0%", "7e+31", "–", "–", "–", "-1e+09", "1e+12"]
+    assert len(wild) == 106 and wild.split() == ["–", "0.200", "10.0%", "7e+31", "–", "–", "–", "-1e+09", "1e+12", "–"]
     assert [number(value) for value in (-1.5e9, 123456.0, 1234.5, 0.01234)] == ["-1.50e+09", "123,456", "1,234.5", "0.012"]
     assert [duration(seconds) for seconds in (-1, 65, 3723, 100_000)] == ["0:00", "1:05", "1:02:03", "1 d 3 h"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from a2po.envs.pettingzoo.modules import PREFIX, PUBLISHED, load, newest
+from a2po.envs.pettingzoo.modules import PREFIX, is_published, load, newest
 
 if TYPE_CHECKING:
     import torch
@@ -36,8 +36,7 @@ def task_names() -> list[str]:
 
 def runs_foreign_code(task: str) -> bool:
     """True if making the task imports a module that neither PettingZoo nor MPE2 published."""
-    name = task.removeprefix(PREFIX)
-    return name.partition(".")[0] not in PUBLISHED and newest(f"pettingzoo.{name}") is None
+    return not is_published(task)
 
 
 def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, **options: Any) -> VectorEnv:

@@ -104,9 +104,14 @@ class PettingZooEnv(SimpleEnv):
 
     def render(self, copy: int) -> np.ndarray:
         """The game's picture."""
-        picture = self.games[copy].env.render()
+        try:
+            picture = self.games[copy].env.render()
+        except NotImplementedError:
+            picture = None
         if not isinstance(picture, np.ndarray) or picture.ndim != 3:
-            raise NotImplementedError(f"{self.spec.task} draws no picture: its render() gave a {type(picture).__name__}")
+            raise NotImplementedError(
+                f"{self.spec.task} draws no picture: its render() gave {'nothing' if picture is None else f'a {type(picture).__name__}'}"
+            )
         return np.ascontiguousarray(picture[..., :3], np.uint8)
 
     def state_dict(self) -> dict[str, Any]:
@@ -140,7 +145,8 @@ class PettingZooEnv(SimpleEnv):
         if not (np.array_equal(self._obs, state["obs"]) and np.array_equal(self._state, state["state"])):
             raise CheckpointError(
                 f"{self.spec.task}: the saved episodes, played again, show something else: another version of the game, or chance that "
-                "its seed does not rule. env.options.exact_state=false begins new episodes instead"
+                "its seed does not rule. --init-from begins a new run with the trained weights; with env.options.exact_state=false that "
+                "one can be resumed with new episodes"
             )
         self._show()
 

@@ -37,7 +37,11 @@ class Game:
     def reset(self, seed: int) -> None:
         """Begin the episode of a seed."""
         with self._calling("reset()"):
-            observations, infos = self.env.reset(seed=int(seed % SEEDS))
+            given = self.env.reset(seed=int(seed % SEEDS))
+        with self._reading("reset()"):
+            if not isinstance(given, tuple):
+                raise TypeError("reset() must give two things, observations and infos")
+            observations, infos = given
             self._show(observations, infos, set(self.env.agents))
         self.length, self.terminated, self.truncated = 0, False, False
         self.reward[:] = 0.0
@@ -48,9 +52,12 @@ class Game:
         chosen = {name: self.layout.native(index, actions[index]) for index, name in enumerate(agents) if name in before}
         self.length += 1
         with self._calling(f"step {self.length}"):
-            observations, rewards, terminations, truncations, infos = self.env.step(chosen)
-            left = set(self.env.agents)
+            given = self.env.step(chosen)
+        with self._reading(f"step {self.length}"):
+            observations, rewards, terminations, truncations, infos = given
             self.reward[:] = [float(rewards.get(name, 0.0)) for name in agents]
+            # Some games leave those in their list whose end they have told.
+            left = {name for name in self.env.agents if not (terminations.get(name) or truncations.get(name))}
             if left:
                 self._show(observations, infos, left)
             else:
@@ -76,19 +83,24 @@ class Game:
         merged = self.length == self.limit and not any(truncations.values())
         self.truncated = bool(cut) or merged
         self.terminated = not self.truncated
-        self._show(observations, infos, cut if cut else set(observations))
+        self._show(observations, infos, cut or set(observations).intersection(self.layout.agents))
 
     def _show(self, observations: Mapping[str, Any], infos: Mapping[str, Any], living: set[str]) -> None:
+        if not living.issubset(self.layout.agents):
+            raise ValueError(f"{_names(living.difference(self.layout.agents))} takes part, and is not in possible_agents")
+        if not living.issubset(observations):
+            raise ValueError(f"no observation of {_names(living.difference(observations))}")
         for index, name in enumerate(self.layout.agents):
             self.alive[index] = name in living
             self.obs[index] = 0.0
             self.mask[index] = self._own_actions[index]
             if name in living:
                 seen = observations[name]
-                self.obs[index, : self.layout.obs_sizes[index]] = self.layout.flat(index, seen)
+                size = self.layout.obs_sizes[index]
+                self.obs[index, :size] = _sized(self.layout.flat(index, seen), size, "observation", name)
                 mask = _mask(seen, infos.get(name))
                 if mask is not None and self.layout.discrete:
-                    self.mask[index, : self.layout.action_sizes[index]] = mask
+                    self.mask[index, : self.layout.action_sizes[index]] = _sized(mask, self.layout.action_sizes[index], "mask", name)
 
     @contextmanager
     def _calling(self, what: str) -> Iterator[None]:
@@ -96,6 +108,27 @@ class Game:
             yield
         except (Exception, SystemExit) as error:
             raise EnvironmentFailed(f"the environment '{self.layout.task}' raised {foreign(error)} in {what}") from error
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise EnvironmentFailed(
+                f"what the environment '{self.layout.task}' gave in {what} is not PettingZoo's form ({said})"
+            ) from error
+
+
+def _names(agents: set[str]) -> str:
+    return ", ".join(f"'{name}'" for name in sorted(map(str, agents)))
+
+
+def _sized(values: np.ndarray, size: int, what: str, agent: str) -> np.ndarray:
+    """The values, as many as there must be: numpy would stretch a single one."""
+    if len(values) != size:
+        raise ValueError(f"the {what} of '{agent}' has {len(values)} numbers, its space {size}")
+    return values
 
 
 def _mask(observation: Any, info: Any) -> np.ndarray | None:

@@ -15,6 +15,8 @@ from a2po.errors import DependencyError, TaskError, did_you_mean, foreign, missi
 PREFIX = "pettingzoo/"
 PUBLISHED = ("mpe2", "pettingzoo")
 """Packages that the extra ``pettingzoo`` installs; what they import comes with them."""
+FAMILIES = ("atari", "butterfly", "classic", "sisl")
+"""PettingZoo's folders of games, which a task name may begin with."""
 IN_EXTRA = (*PUBLISHED, "Box2D", "gymnasium", "pygame", "pymunk", "scipy")
 VERSION = re.compile(r"_v(\d+)$")
 
@@ -31,6 +33,17 @@ def newest(name: str) -> str | None:
     return name if found or (not package and _top(last) is not None) else None
 
 
+def full_name(task: str) -> str:
+    """``pettingzoo/sisl.pursuit`` -> ``pettingzoo.sisl.pursuit``: nothing else of that name comes before PettingZoo's own."""
+    name = task.removeprefix(PREFIX)
+    return f"pettingzoo.{name}" if name.partition(".")[0] in FAMILIES else name
+
+
+def is_published(task: str) -> bool:
+    """True if PettingZoo or MPE2 published the module of a task."""
+    return full_name(task).partition(".")[0] in PUBLISHED
+
+
 def load(task: str) -> ModuleType:
     """Import the module of a task.
 
@@ -40,11 +53,12 @@ def load(task: str) -> ModuleType:
     """
     from a2po.envs.registry import reach_working_folder
 
-    name = task.removeprefix(PREFIX)
+    name = full_name(task)
     if not all(part.isidentifier() for part in name.split(".")):
         raise TaskError(f"unknown task '{task}': after {PREFIX} comes a module's name, for example {PREFIX}mpe2.simple_spread")
-    reach_working_folder(name.partition(".")[0])
-    found = newest(name) or newest(f"pettingzoo.{name}")
+    if not is_published(task):
+        reach_working_folder(name.partition(".")[0])
+    found = newest(name)
     if found is None:
         raise _unknown(task, name)
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -72,7 +86,7 @@ def _unknown(task: str, name: str) -> TaskError | DependencyError:
         return missing_extra("pettingzoo", "pettingzoo", f"the task '{task}'")
     from a2po.envs.pettingzoo import task_names
 
-    near = [f"{PREFIX}{name.rpartition('.')[0]}.{VERSION.sub('', sibling)}" for sibling in siblings]
+    near = [f"{PREFIX}{name.rpartition('.')[0].removeprefix('pettingzoo.')}.{VERSION.sub('', sibling)}" for sibling in siblings]
     return TaskError(f"unknown task '{task}': there is no module '{name}'{did_you_mean(task, dict.fromkeys([*near, *task_names()]))}")
 
 

@@ -27,15 +27,27 @@ def state_works(make: Callable[[], Game]) -> bool:
 
 
 def replays(make: Callable[[], Game]) -> bool:
-    """True if an episode played again, after another one and in another copy, gives the same numbers bit for bit."""
+    """True if an episode played again, after another one and beside another copy, gives the same numbers bit for bit."""
     used, first = make(), make()
     play(used, 1, LONGEST // 4, lambda _: None)
-    traces: list[Trace] = []
-    for game in (first, used):
-        trace: Trace = []
-        play(game, 0, LONGEST, lambda game, trace=trace: trace.append(np.concatenate([game.obs.ravel(), game.reward])))  # type: ignore[misc]
-        traces.append(trace)
-    return len(traces[0]) == len(traces[1]) and all(np.array_equal(one, other) for one, other in zip(*traces, strict=True))
+    alone: Trace = []
+    together: Trace = []
+    play(first, 0, LONGEST, lambda game: alone.append(_numbers(game)))
+    others = np.random.default_rng(2)
+
+    def look_and_disturb(game: Game) -> None:
+        """Copies take turns: a game that draws from a generator of the whole process gets other numbers then."""
+        together.append(_numbers(game))
+        if first.terminated or first.truncated:
+            first.reset(len(together))
+        first.step(random_actions(first, others))
+
+    play(used, 0, LONGEST, look_and_disturb)
+    return len(alone) == len(together) and all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+def _numbers(game: Game) -> np.ndarray:
+    return np.concatenate([game.obs.ravel(), game.reward])
 
 
 def play(game: Game, seed: int, most: int, look: Callable[[Game], None]) -> None:
