@@ -58,9 +58,8 @@ class QMixer(nn.Module):
         """The parameters in one piece, with their optimiser."""
         own = {name: view[0] for name, view in self.stack.views(self.stack.values).items()}
         stream = generator or torch.Generator().manual_seed(0)
-        # W₁ and w₂ begin near ± 1/√E: the mix is about as steep as the sum, whatever the state. With hyper-networks of gain 1 and
-        # no bias it is 10 times as steep, and the maxima of a team's Q that is noise above all rewards run away; and it is flat for
-        # a state of zeros.
+        # W₁ and w₂ begin near ± 1/√E: the mix is about as steep as the sum, whatever the state. With hyper-networks of gain 1 and no bias
+        # it is 10 times as steep, and the maxima of a Q that is noise above all rewards run away; and it is flat for a state of zeros.
         size = 1.0 / math.sqrt(mixer_size)
         for part in self.parts.values():
             mlp.initialise(own, part, state_size, part.output_size, size, stream)
