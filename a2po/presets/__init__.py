@@ -78,7 +78,7 @@ def _sections(preset: str, algorithm: str, builders: Sequence[str]) -> Iterator[
             _check_section(part, section)
             yield section
         only = data.get("algorithms")
-        if not _matches(algorithm, only):
+        if only is not None and not _matches(algorithm, only):
             mend = f"give one of these as --algorithm, or another --preset{did_you_mean(algorithm, only)}"
             raise ConfigError(f"preset '{part}' is not for '{algorithm}' but for {', '.join(only)}: {mend}")
 
