@@ -12,7 +12,8 @@ def presets(
     preset: Annotated[str | None, typer.Argument(help="Show what this one sets: a name, a TOML file, or several joined by '+'.")] = None,
     task: Annotated[str | None, typer.Option(help="For this task; by default the default task.", show_default=False)] = None,
     algorithm: Annotated[
-        str | None, typer.Option("--algorithm", "--algo", help="For this algorithm; by default a2po.", show_default=False)
+        str | None,
+        typer.Option("--algorithm", "--algo", help="For this algorithm; by default a2po, or the first it is for.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
@@ -20,7 +21,7 @@ def presets(
     from a2po.algorithms.catalogue import check_algorithm
     from a2po.config import TrainConfig, flat, resolve
     from a2po.errors import UserError
-    from a2po.presets import description, preset_names
+    from a2po.presets import description, made_for, preset_names
 
     if preset is None:
         if task or algorithm:
@@ -28,6 +29,8 @@ def presets(
         found = {name: description(name) for name in preset_names()}
         print(json.dumps([{"name": name, "description": words} for name, words in found.items()])) if as_json else _show_all(found)
         return
+    if algorithm is None and (only := made_for(preset)) and TrainConfig().algorithm not in only:
+        algorithm = only[0]
     config = resolve(preset=preset, values={"task": task, "algorithm": algorithm})
     check_algorithm(config.algorithm)
     default = flat(TrainConfig().model_dump(mode="json"))

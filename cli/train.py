@@ -50,10 +50,12 @@ def train(
     from a2po.training.loop import train as run_training
     from a2po.training.view import TerminalView
 
-    if task and task_option and task != task_option:
+    if task is None:
+        task = task_option
+    elif task_option not in (None, task):
         raise UserError(f"the task is given twice, as '{task}' and as --task '{task_option}': leave out one")
     settings = [*(setting or []), *([f"run.total_steps={steps}"] if steps is not None else [])]
-    values = {"task": task or task_option, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device, "init_from": init_from}
+    values = {"task": task, "algorithm": algorithm, "preset": preset, "seed": seed, "device": device, "init_from": init_from}
     if resume:
         folder = runs / name if name else run_folders.newest_run(runs)
         chosen = configuration.override(run_folders.open_run(folder), file=config, settings=settings, values=values)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from a2po.algorithms import qmix
+from a2po.algorithms.catalogue import check_q_settings
 from a2po.config import QmixConfig, UpdateConfig
-from a2po.errors import ConfigError
 from a2po.networks.mixer import QMixer
 from a2po.networks.stack import AdamSettings
 from a2po.networks.team_policy import TeamPolicy
@@ -49,16 +49,11 @@ class QLearner:
         seed: stream of the mixer's initial weights.
 
     Raises:
-        ConfigError: ``update.time_limits`` or ``network.critic_input`` is one that only policy gradients have.
+        ConfigError: a setting is one that only policy gradients have.
     """
 
     def __init__(self, team: TeamPolicy, mixing: str, update: UpdateConfig, settings: QmixConfig, *, seed: int) -> None:
-        if update.time_limits == "zeroed":
-            raise ConfigError(f"update.time_limits = 'zeroed' has no meaning for {mixing}: use 'bootstrap' or 'terminal'")
-        if team.critics_observe:
-            raise ConfigError(
-                f"network.critic_input = 'observation' has no meaning for {mixing}, which has no critics: leave it at 'state'"
-            )
+        check_q_settings(mixing, update, team.network)
         self.team, self.update_settings, self.settings = team, update, settings
         self.adam = AdamSettings(update.adam_epsilon, update.max_grad_norm)
         self.target = TeamPolicy(team.spec, team.network, seed=seed, device=team.device)

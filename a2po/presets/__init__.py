@@ -2,7 +2,8 @@
 
 A preset is the sections of a configuration, then ``[[override]]`` tables for some ``tasks`` and ``algorithms`` by
 pattern. ``base = "paper"`` at the top of a file: that preset's values come first. ``paper+no-preopc`` lays one over the
-other; a preset that does not stand first is a modifier, whose own base is left out.
+other; a preset that does not stand first is a modifier, whose own base is left out. ``algorithms`` at the top of a file:
+the preset is for these, and refused for others.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from a2po.toml_files import merge, read_toml
 
 SEPARATOR = "+"
 SUFFIX = ".toml"
+OF_THE_RUN = ("task", "algorithm", "preset", "seed", "init_from")
+"""What a preset cannot set: its values are picked by the first two, and the others are no setting."""
 
 
 def preset_names() -> list[str]:
@@ -36,10 +39,10 @@ def load_preset(preset: str, task: str, algorithm: str) -> dict[str, Any]:
         algorithm: what those of ``algorithms`` are held against.
 
     Raises:
-        ConfigError: there is no such preset, its form is wrong, or presets build on each other in a circle.
+        ConfigError: there is no such preset, its form is wrong, it is for other algorithms, or presets build on each other in a circle.
     """
     values: dict[str, Any] = {}
-    for section in _sections(preset, ()):
+    for section in _sections(preset, algorithm, ()):
         if _matches(task, section.get("tasks")) and _matches(algorithm, section.get("algorithms")):
             values = merge(values, _without(section, "tasks", "algorithms"))
     return values
@@ -50,7 +53,12 @@ def description(preset: str) -> str:
     return str(_read(preset, preset).get("description", ""))
 
 
-def _sections(preset: str, builders: Sequence[str]) -> Iterator[dict[str, Any]]:
+def made_for(preset: str) -> list[str]:
+    """The algorithms that a preset is for, by the first part that names some; none for all."""
+    return next((list(only) for part in _parts(preset) if (only := _read(part, preset).get("algorithms"))), [])
+
+
+def _sections(preset: str, algorithm: str, builders: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The top of each file, then its overrides in file order, the lowest in rank first.
 
     ``builders``: the presets whose base this is, to tell a circle.
@@ -65,10 +73,14 @@ def _sections(preset: str, builders: Sequence[str]) -> Iterator[dict[str, Any]]:
         if not isinstance(overrides, list):
             raise ConfigError(f"preset '{part}': override must be an array of tables: write [[override]]")
         if base and position == 0:
-            yield from _sections(base, [*builders, preset])
+            yield from _sections(base, algorithm, [*builders, preset])
         for section in [_without(data, "description", "base", "override"), *overrides]:
-            _check_patterns(part, section)
+            _check_section(part, section)
             yield section
+        only = data.get("algorithms")
+        if only is not None and not _matches(algorithm, only):
+            mend = f"give one of these as --algorithm, or another --preset{did_you_mean(algorithm, only)}"
+            raise ConfigError(f"preset '{part}' is not for '{algorithm}' but for {', '.join(only)}: {mend}")
 
 
 def _parts(preset: str) -> list[str]:
@@ -99,7 +111,9 @@ def _without(table: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in keys}
 
 
-def _check_patterns(preset: str, section: dict[str, Any]) -> None:
+def _check_section(preset: str, section: dict[str, Any]) -> None:
+    if wrong := [key for key in OF_THE_RUN if key in section]:
+        raise ConfigError(f"preset '{preset}': {wrong[0]} belongs to a run, not to a preset: give it as an option or in a --config file")
     for key in ("tasks", "algorithms"):
         patterns = section.get(key, [])
         if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from a2po.algorithms.catalogue import check_algorithm, check_trainable
-from a2po.algorithms.update_rules import RULES, check_settings
 from a2po.config import DEFAULT_PRESET, TrainConfig
 from a2po.errors import ConfigError, UserError
 from a2po.sweeps.plan import SweepPlan, cells, repeated, run_config
@@ -90,9 +89,7 @@ def _unplayable(plan: SweepPlan, configs: Iterable[TrainConfig]) -> Iterator[str
             continue
         for config in alike:
             try:
-                check_trainable(config.algorithm, env.spec)
-                if config.algorithm in RULES:
-                    check_settings(RULES[config.algorithm], config.update, env.spec.num_agents)
+                check_trainable(config, env.spec)
             except ConfigError as error:
                 problems[str(error)] = None
     yield from problems

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from a2po.algorithms.update_rules import RULES
 from a2po.config import TrainConfig, flat, resolve
 from a2po.errors import ConfigError, EnvironmentFailed, RunError, WorkFailed
 from a2po.training.callback import Callback, TrainProgress, ask
@@ -106,7 +107,9 @@ def train(
         with Interrupt(lambda: view.say(HEARD)) as interrupt:
             trainer.interrupted = lambda: interrupt.received is not None
             begun = resume and bool(trainer.checkpoints.names())
-            warm = None if begun or config.init_from is None else start_from(trainer.team, config.init_from, runs, view.say)
+            warm = None
+            if config.init_from is not None and not begun:
+                warm = start_from(trainer.team, config.init_from, runs, view.say, critics=config.algorithm in RULES)
             lock.take()  # here the folder begins to be
             clean_run(folder)
             trainer.checkpoints.clean()

@@ -82,5 +82,5 @@ def method_for(config: TrainConfig, env: VectorEnv, team: TeamPolicy) -> Method:
     from a2po.training.off_policy import OffPolicy
     from a2po.training.on_policy import OnPolicy
 
-    check_trainable(config.algorithm, env.spec)
+    check_trainable(config, env.spec)
     return OffPolicy(config, env, team) if config.algorithm in Q_LEARNERS else OnPolicy(config, env, team)

@@ -68,6 +68,8 @@ class OffPolicy:
         """Reset every copy. What was played of their episodes is forgotten."""
         self.sampler.start()
         self.replay.forget_running()
+        if not self.replay.episodes:  # the run begins, maybe with the weights of another one
+            self.learner.copy_to_target(0)
 
     def collect(self, step: int) -> None:
         """Play one rollout, at random while the replay warms up. The share of random actions is that of the round's first step."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from a2po.algorithms.update_rules import RULES
 from a2po.config import TrainConfig
 from a2po.errors import CheckpointError
 from a2po.networks.stack import ParameterStack
@@ -142,7 +143,7 @@ def plan(
     try:
         start = _take_newest(trainer) if resume else None
         if config.init_from is not None and start is None:
-            start_from(trainer.team, config.init_from, runs, notices.append)
+            start_from(trainer.team, config.init_from, runs, notices.append, critics=config.algorithm in RULES)
         counts, now = count(config, start or 0), memory_of_process()[0]
         measured = probe(trainer, config, probe_s)
         memory, disk = _memory(trainer, now, measured), _disk(counts, config.run.evaluation_episodes, measured, trainer)

@@ -56,7 +56,7 @@ class _Source:
     refusal: type[UserError]
 
 
-def start_from(team: TeamPolicy, text: str, runs: Path, say: Callable[[str], None]) -> WarmStart:
+def start_from(team: TeamPolicy, text: str, runs: Path, say: Callable[[str], None], *, critics: bool = True) -> WarmStart:
     """Fill a fresh team with trained weights. Optimisers stay as they are: new.
 
     Args:
@@ -64,6 +64,7 @@ def start_from(team: TeamPolicy, text: str, runs: Path, say: Callable[[str], Non
         text: ``--init-from``: a run (its path, or its name in ``runs``), which may end with ``:best`` or ``:STEP``, or a bundle.
         runs: the folder that holds the runs.
         say: where notices go.
+        critics: False where the team is trained without them.
 
     Raises:
         UserError: there is no such run or bundle, it is damaged, or it does not fit. Every misfit is in one message.
@@ -72,7 +73,8 @@ def start_from(team: TeamPolicy, text: str, runs: Path, say: Callable[[str], Non
     problems = [*differences(source.description, team.spec), *_network_differences(source.network, team.network)]
     if problems:
         raise source.refusal(f"--init-from: {source.what} does not fit '{team.spec.task}': {'; '.join(problems)}")
-    return WarmStart(source.origin, f"begins with the weights of {source.what}, {source.load(team)}")
+    rest = source.load(team)
+    return WarmStart(source.origin, f"begins with the weights of {source.what}, {rest if critics else 'its actors alone'}")
 
 
 def _open(text: str, runs: Path, say: Callable[[str], None]) -> _Source:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ from a2po.training.off_policy import Explorer, OffPolicy
 from a2po.training.on_policy import OnPolicy
 from a2po.training.plan import plan
 from a2po.training.replay import EpisodeReplay, replay_bytes
+from a2po.training.runs import open_policy
 from a2po.training.sinks.protocol import scalars
 from a2po.training.trainer import Trainer
 from a2po.training.view import SilentView
+from a2po.training.warm_start import start_from
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -104,7 +107,7 @@ def test_the_target_follows_now_and_then(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(QLearner, "copy_to_target", copy_to_target)
     play(small(updates=10), tmp_path)
     # 8, 12, 12, 8, 12, ... whole episodes per round
-    assert copies == [0, 32, 64, 96]
+    assert copies == [0, 0, 32, 64, 96]  # when it is made, and when the run begins with whatever weights it got
 
 
 @pytest.mark.parametrize(("limits", "ends"), [("bootstrap", False), ("terminal", True)])
@@ -189,6 +192,20 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     assert child.wait() == -signal.SIGKILL
     parts = play(config, tmp_path, "parts", resume=True)
     assert _first_difference(_content(whole), _content(parts)) is None
+
+
+def test_a_warm_start_trains_against_the_weights_that_it_begins_with(tmp_path: Path) -> None:
+    """Not against the random ones that were there before: they would pull it back until the first copy."""
+    first = play(small(updates=2), tmp_path, "first")
+    config = override(small(), values={"init_from": str(first), "seed": 9})
+    trainer = Trainer(config, tmp_path / "second", torch.device("cpu"), print)
+    learner = trainer.learner
+    assert isinstance(learner, QLearner)
+    with closing(trainer):
+        message = start_from(trainer.team, str(first), tmp_path, pytest.fail, critics=False).message
+        assert message.endswith("its actors alone")
+        trainer.round()
+        assert torch.equal(learner.target.actors.values, open_policy(first).team.actors.values)
 
 
 # --- around it ---

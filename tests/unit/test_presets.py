@@ -108,6 +108,18 @@ def test_a_circle_is_told(tmp_path: Path) -> None:
     assert "in a circle" in message and message.count("one.toml") == 2 and message.count("two.toml") == 2
 
 
+@pytest.mark.parametrize("preset", ["qmix-tuned", "qmix-table5", "shared+qmix-tuned"])
+def test_a_preset_for_some_algorithms_is_refused_for_others(preset: str) -> None:
+    assert "is not for 'a2po' but for qmix, vdn" in refused(preset)
+    assert values(preset, algorithm="vdn")["qmix.batch_episodes"] in (32, 128)
+
+
+@pytest.mark.parametrize("preset", ["paper", "public-code", "paper+shared"])
+def test_the_papers_numbers_are_not_those_of_qmix(preset: str) -> None:
+    with pytest.raises(ConfigError, match="preset 'paper' is not for 'qmix' but for mappo"):
+        values(preset, algorithm="qmix")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -116,6 +128,10 @@ def test_a_circle_is_told(tmp_path: Path) -> None:
         ("base = 3\n", "base must be the name of a preset, got 3"),
         ('[[override]]\nbase = "fast"\n', "unknown key 'base'"),
         ("[update]\nclp = 0.1\n", "did you mean 'clip'"),
+        ('algorithm = "mappo"\n', "algorithm belongs to a run"),
+        ('[[override]]\ntask = "matrix/penalty"\n', "task belongs to a run"),
+        ('algorithms = "mappo"\n', "algorithms of an override must be a list"),
+        ('algorithms = ["mappo"]\n', "is not for 'a2po' but for mappo"),
     ],
 )
 def test_a_malformed_preset_is_refused(tmp_path: Path, text: str, words: str) -> None:

@@ -342,3 +342,5 @@ def test_what_only_policy_gradients_have_is_refused() -> None:
         QLearner(TeamPolicy(SPEC, NetworkConfig(critic_input="observation"), seed=0), "vdn", UpdateConfig(), QmixConfig(), seed=0)
     with pytest.raises(ConfigError, match=r"update\.time_limits = 'zeroed' has no meaning for qmix"):
         QLearner(TeamPolicy(SPEC, NetworkConfig(), seed=0), "qmix", UpdateConfig(time_limits="zeroed"), QmixConfig(), seed=0)
+    with pytest.raises(ConfigError, match=r"update\.advantage = 'gae' has no meaning for qmix"):
+        QLearner(TeamPolicy(SPEC, NetworkConfig(), seed=0), "qmix", UpdateConfig(advantage="gae"), QmixConfig(), seed=0)
