@@ -144,7 +144,7 @@ def memory(*, remembers: bool, length: int = 5, cues: int = 2) -> Game:
     process = one_step(right if remembers else right.mean(0, keepdims=True))
     game = Game("tabular/memory", decisions, cues, value, lambda tables: float(value(tables)), 1.0 if remembers else 1 / cues, process)
     options = {"length": length, "cues": cues}
-    return replace(game, options=options, remembers=remembers, length=length, rollout=2 * length, learning_rate=0.01)
+    return replace(game, options=options, remembers=remembers, length=length, rollout=2 * length, learning_rate=0.004)
 
 
 def telling(cues: int = 2) -> Game:
