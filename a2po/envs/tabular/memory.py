@@ -63,14 +63,14 @@ class MemoryTask(SimpleEnv):
         return right.astype(np.float32), last
 
     def observe(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The cue at the first step, and a flag at the last; the state has the cue throughout."""
+        """The cue at the first step, and a flag at the last; the state is what can be seen now, and the time."""
         begun = self.length == 0
         last = (self.length == self.spec.max_episode_steps - 1).astype(np.float32)[:, None]
         cue = self._one_hot[np.where(begun, self.cue, self._cues)]
         told = self._one_hot[self.told]
         seen = np.stack([np.hstack([cue, last]), np.hstack([cue if self._both else told, last])], axis=1)
         time = (self.length / self.spec.max_episode_steps).astype(np.float32)[:, None]
-        return seen, np.hstack([self._one_hot[self.cue], told, time]), self._legal
+        return seen, np.hstack([cue, told, time]), self._legal
 
     def render(self, copy: int) -> np.ndarray:
         """Above the cue, below what the first agent said last."""
