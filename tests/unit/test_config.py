@@ -243,7 +243,9 @@ def test_toml_round_trip(options: dict[str, Any], number: float, task: str) -> N
 
 def test_toml_round_trip_of_what_is_run(tmp_path: Path) -> None:
     for name in preset_names():
-        config = resolve(preset=name, settings=["env.options.obsk=2", "update.order=greedy", "env.num_threads=2"])
+        algorithm = "qmix" if name.startswith("qmix") else "a2po"
+        settings = ["env.options.obsk=2", "update.clip=0.1", "env.num_threads=2"]
+        config = resolve(preset=name, settings=settings, values={"algorithm": algorithm})
         path = tmp_path / "config.toml"
         path.write_text(to_toml(config), encoding="utf-8")
         assert validate(tomllib.loads(path.read_text(encoding="utf-8"))) == config
