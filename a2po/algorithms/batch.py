@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from a2po.networks.stack import rows_of
+
 Rows = Tensor | slice
 """Which samples or chunks: indices, or a range of them."""
 
@@ -61,7 +63,7 @@ class Batch:
 
     def of(self, agents: tuple[int, ...]) -> Batch:
         """The same samples of some agents, ascending, and of their critics. What the estimators need stays whole."""
-        rows = _rows(agents)
+        rows = rows_of(agents)
         critics = rows if len(self.old_values) > 1 else slice(0, 1)
         return replace(
             self,
@@ -120,9 +122,3 @@ def passes(chunks: Rows, max_chunks: int) -> Iterator[Rows]:
 def pick(values: Tensor, rows: Rows) -> Tensor:
     """Some samples or chunks of every agent: [n, M, ...] -> [n, m, ...]."""
     return values[:, rows] if isinstance(rows, slice) else values.index_select(1, rows)
-
-
-def _rows(agents: tuple[int, ...]) -> slice | list[int]:
-    """A range where it can be one: then what is indexed is a view."""
-    first, last = agents[0], agents[-1] + 1
-    return slice(first, last) if len(agents) == last - first else list(agents)

@@ -14,7 +14,7 @@ from a2po.algorithms import diagnostics, ordering
 from a2po.algorithms.batch import Batch
 from a2po.algorithms.diagnostics import RoundMetrics, UpdateReport
 from a2po.algorithms.turn import Turn, TurnTrainer, evaluate
-from a2po.algorithms.update_rules import UpdateRule, check_settings
+from a2po.algorithms.update_rules import UpdateRule, check_settings, corrects
 from a2po.config import UpdateConfig
 from a2po.networks.group import Group
 from a2po.networks.team_policy import TeamPolicy
@@ -73,7 +73,7 @@ class PolicyLearner:
         self.num_agents = team.spec.num_agents
         self.order = settings.order or rule.order
         self.blocks = [self.num_agents] if self.order is None else ordering.block_sizes(self.num_agents, settings.num_blocks)
-        self.corrects = rule.correct_advantage if settings.advantage is None else settings.advantage == "preopc"
+        self.corrects = corrects(rule, settings)
         self.clip_schedule = settings.clip_schedule or ("adaptive" if rule.adaptive_clip else "constant")
         self.pooled = team.shared if settings.advantage_normalisation is None else settings.advantage_normalisation == "pooled"
         self.critics_last = rule.critics_last or self._critics_can_wait()

@@ -118,6 +118,11 @@ def rule(name: str) -> UpdateRule:
     return RULES[name]
 
 
+def corrects(rule: UpdateRule, settings: UpdateConfig) -> bool:
+    """Whether advantages are corrected: as the settings say, else as the rule does."""
+    return rule.correct_advantage if settings.advantage is None else settings.advantage == "preopc"
+
+
 def check_settings(rule: UpdateRule, settings: UpdateConfig, num_agents: int) -> None:
     """Everything that the settings change of the rule has a meaning.
 
@@ -138,6 +143,5 @@ def check_settings(rule: UpdateRule, settings: UpdateConfig, num_agents: int) ->
                 raise ConfigError(f"update.{key} = {getattr(settings, key)!r} has no meaning for {name}, which {how}")
     if settings.num_blocks is not None and settings.num_blocks > num_agents:
         raise ConfigError(f"update.num_blocks = {settings.num_blocks} is more than the task's {num_agents} agents")
-    corrects = rule.correct_advantage if settings.advantage is None else settings.advantage == "preopc"
-    if settings.value_target == "vtrace" and not corrects:
+    if settings.value_target == "vtrace" and not corrects(rule, settings):
         raise ConfigError(f"update.value_target = 'vtrace' needs corrected advantages; {name} has update.advantage = 'gae'")

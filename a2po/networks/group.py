@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from a2po.networks.stack import AdamSettings, ParameterStack
+from a2po.networks.stack import AdamSettings, ParameterStack, rows_of
 from a2po.networks.team_policy import TeamPolicy
 
 
@@ -26,7 +26,7 @@ class Group:
         self.critics = self.agents if team.num_critics > 1 else (0,)
         self._actors = _Part(team.actors, self.agents, team.shared)
         self._critics = _Part(team.critics, self.critics, team.shared)
-        if _neighbours(self.agents):  # the team keeps these
+        if isinstance(rows_of(self.agents), slice):  # the team keeps these
             first, last = self.agents[0], self.agents[-1] + 1
             self.actor, self.critic = team.actor(first, last), team.critic(self.critics[0], self.critics[-1] + 1)
         else:
@@ -54,9 +54,10 @@ class _Part:
 
     def __init__(self, whole: ParameterStack, rows: tuple[int, ...], shared: bool) -> None:
         self.whole, self.rows = whole, rows
-        self.gathered = not shared and not _neighbours(rows)
+        where = rows_of(rows)
+        self.gathered = not shared and not isinstance(where, slice)
         self.stack = whole.subset(rows) if self.gathered else whole
-        self.which = slice(0, 1) if shared else slice(0, len(rows)) if self.gathered else slice(rows[0], rows[-1] + 1)
+        self.which = slice(0, 1) if shared else where if isinstance(where, slice) else slice(0, len(rows))
 
     def leaves(self) -> dict[str, nn.Parameter]:
         return self.stack.leaves(self.which)
@@ -64,7 +65,3 @@ class _Part:
     def put_back(self) -> None:
         if self.gathered:
             self.whole.put_back(self.rows, self.stack)
-
-
-def _neighbours(rows: Sequence[int]) -> bool:
-    return list(rows) == list(range(rows[0], rows[-1] + 1))

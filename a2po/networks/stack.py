@@ -23,6 +23,12 @@ class AdamSettings:
     beta2: float = 0.999
 
 
+def rows_of(ids: Sequence[int]) -> slice | list[int]:
+    """The ids as an index: a range where they are neighbours in ascending order, for then what is indexed is a view."""
+    first, last = ids[0], ids[0] + len(ids)
+    return slice(first, last) if list(ids) == list(range(first, last)) else list(ids)
+
+
 class ParameterStack:
     """Parameters and Adam moments of N equal networks, each [N, P] in one piece.
 

@@ -20,7 +20,7 @@ from a2po.networks.actor import Actor, ActorShape, ObservationScale
 from a2po.networks.critic import Critic
 from a2po.networks.network import NetworkShape
 from a2po.networks.normalise import RunningNorm, ValueNorm
-from a2po.networks.stack import ParameterStack
+from a2po.networks.stack import ParameterStack, rows_of
 from a2po.streams import generator
 
 _PARTS = ("actors", "critics", "obs_norm", "state_norm", "value_norm")
@@ -137,9 +137,9 @@ class TeamPolicy:
     def _scale(self, norm: RunningNorm, rows: Sequence[int]) -> ObservationScale | None:
         if not self.network.normalise_observations:
             return None
-        in_order = list(rows) == list(range(rows[0], rows[0] + len(rows)))
-        which = slice(rows[0], rows[0] + len(rows)) if in_order else torch.tensor(rows, device=self.device)
-        return ObservationScale(norm.mean, norm.inverse_std, norm.clip, which)
+        which = rows_of(rows)
+        index = which if isinstance(which, slice) else torch.tensor(which, device=self.device)
+        return ObservationScale(norm.mean, norm.inverse_std, norm.clip, index)
 
     def single_actor(self, agent: int) -> Actor:
         """One agent's actor as an own copy at its real sizes, for the exporter. With shared parameters it knows its agent's id."""
