@@ -15,7 +15,7 @@ STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES = 0, 1, 2
 LOOPS_PER_STEP = 8
 
 
-def play_battles(what, first, last, copies, seeds, actions, rewards, results, W, M, U, G, paths, S, roster, places, ranges):  # noqa: ANN001, ANN201
+def play_battles(what, first, last, copies, seeds, actions, rewards, results, W, M, U, G, paths, S, roster, places, ranges):
     """Play, or begin, the battles ``copies`` [K] from first to last of these. One function for all, because the loop is most of its code.
 
     Args:
