@@ -59,7 +59,7 @@ _AHEAD = np.float32(1.0)  # how far SMAC looks whether the way is free
 _ALLY, _ENEMY = 0, 1
 
 
-def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):  # noqa: ANN001, ANN201
+def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):
     """Write observations and masks of agents first..last of one battle.
 
     Args:
@@ -87,7 +87,7 @@ def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):  # no
         put_identity(agent, L[L_ID], L[L_TIME], M, S, obs)
 
 
-def write_state(first, last, W, M, U, L, S, ground, height, state):  # noqa: ANN001, ANN201
+def write_state(first, last, W, M, U, L, S, ground, height, state):
     """Write the rows of agents first..last of ``state`` [N, S], or their part of the one row of a shared ``state`` [1, S].
 
     Of a shared state each agent writes itself and every N-th enemy, so all agents together write all of it, in any order.
@@ -106,7 +106,7 @@ def write_state(first, last, W, M, U, L, S, ground, height, state):  # noqa: ANN
         put_identity(agent, L[L_STATE_ID], L[L_STATE_TIME], M, S, state)
 
 
-def write_mask(agent, W, M, L, S, ground, mask):  # noqa: ANN001, ANN201
+def write_mask(agent, W, M, L, S, ground, mask):
     """Legal actions: the no-op for the dead, for the living stop, four moves and the targets within the shooting range."""
     alive = M[ALIVE, agent] == 1
     for action in range(L[L_ACTIONS]):
@@ -129,7 +129,7 @@ def write_mask(agent, W, M, L, S, ground, mask):  # noqa: ANN001, ANN201
             mask[agent, _TARGETS + enemy] = squared_distance(agent, L[L_AGENTS] + enemy, W) <= S[S_SHOOT_SQUARED]
 
 
-def see_enemies(agent, W, M, L, S, obs, mask):  # noqa: ANN001, ANN201
+def see_enemies(agent, W, M, L, S, obs, mask):
     """The enemies in sight. As SMAC has it, "available" of a healer is whether it can heal the ALLY of that number."""
     for enemy in range(L[L_ENEMIES]):
         unit = L[L_AGENTS] + enemy
@@ -143,7 +143,7 @@ def see_enemies(agent, W, M, L, S, obs, mask):  # noqa: ANN001, ANN201
             put_type(agent, at, unit, _ENEMY, M, L, obs)
 
 
-def see_allies(agent, W, M, L, S, obs):  # noqa: ANN001, ANN201
+def see_allies(agent, W, M, L, S, obs):
     """The other allies in sight, in their order, the agent itself left out."""
     for other in range(L[L_AGENTS] - 1):
         unit = other + int(other >= agent)
@@ -159,7 +159,7 @@ def see_allies(agent, W, M, L, S, obs):  # noqa: ANN001, ANN201
                 put_last(agent, at, unit, M, L, obs)
 
 
-def put_own(agent, W, M, L, S, obs):  # noqa: ANN001, ANN201
+def put_own(agent, W, M, L, S, obs):
     """The agent about itself; with the on-policy form as if it saw itself."""
     at = L[L_OWN] + 0
     if L[L_ON_POLICY] == 1:
@@ -172,7 +172,7 @@ def put_own(agent, W, M, L, S, obs):  # noqa: ANN001, ANN201
         put_last(agent, at, agent, M, L, obs)
 
 
-def know_enemies(agent, W, M, L, S, state):  # noqa: ANN001, ANN201
+def know_enemies(agent, W, M, L, S, state):
     """The living enemies, however far, for the critic of one agent."""
     for enemy in range(L[L_ENEMIES]):
         unit = L[L_AGENTS] + enemy
@@ -188,7 +188,7 @@ def know_enemies(agent, W, M, L, S, state):  # noqa: ANN001, ANN201
             put_place(agent, at, unit, W, state)
 
 
-def know_allies(agent, W, M, L, S, state):  # noqa: ANN001, ANN201
+def know_allies(agent, W, M, L, S, state):
     """The other living allies, however far, for the critic of one agent."""
     for other in range(L[L_AGENTS] - 1):
         unit = other + int(other >= agent)
@@ -205,7 +205,7 @@ def know_allies(agent, W, M, L, S, state):  # noqa: ANN001, ANN201
             put_last(agent, at, unit, M, L, state)
 
 
-def know_self(agent, W, M, L, S, state):  # noqa: ANN001, ANN201
+def know_self(agent, W, M, L, S, state):
     """The agent itself, for its own critic: in sight, at distance 0."""
     at = L[L_STATE_OWN] + 0
     state[agent, at] = _ONE
@@ -216,7 +216,7 @@ def know_self(agent, W, M, L, S, state):  # noqa: ANN001, ANN201
     put_last(agent, at, agent, M, L, state)
 
 
-def put_shared(agent, W, M, L, S, state):  # noqa: ANN001, ANN201
+def put_shared(agent, W, M, L, S, state):
     """An agent's part of a shared state: itself, its last action and every N-th enemy; the clock with the first."""
     begin = L[L_STATE_ALLY] + agent * L[L_STATE_ALLY_WIDTH]
     for column in range(begin, begin + L[L_STATE_ALLY_WIDTH]):
@@ -240,7 +240,7 @@ def put_shared(agent, W, M, L, S, state):  # noqa: ANN001, ANN201
         put_identity(0, -1, L[L_STATE_TIME], M, S, state)
 
 
-def put_shared_enemy(enemy, W, M, L, S, state):  # noqa: ANN001, ANN201
+def put_shared_enemy(enemy, W, M, L, S, state):
     """One enemy in a shared state; the columns of the on-policy form for its last action stay 0."""
     unit = L[L_AGENTS] + enemy
     begin = L[L_STATE_ENEMY] + enemy * L[L_STATE_ENEMY_WIDTH]
@@ -253,7 +253,7 @@ def put_shared_enemy(enemy, W, M, L, S, state):  # noqa: ANN001, ANN201
         put_type(0, at, unit, _ENEMY, M, L, state)
 
 
-def put_identity(row, id_column, time_column, M, S, out):  # noqa: ANN001, ANN201
+def put_identity(row, id_column, time_column, M, S, out):
     """Who it is and how late it is, where the form has them (column >= 0); the dead see these, too."""
     if id_column >= 0:
         out[row, id_column + row] = _ONE
@@ -261,7 +261,7 @@ def put_identity(row, id_column, time_column, M, S, out):  # noqa: ANN001, ANN20
         out[row, time_column] = np.float32(M[CLOCK, STEP]) * S[S_PER_STEP]
 
 
-def put_move(row, at, unit, W, M, L, ground, height, out):  # noqa: ANN001, ANN201
+def put_move(row, at, unit, W, M, L, ground, height, out):
     """Free directions; on wish whether 8 cells around are walkable, and the height of these and of the own one. Outside is 1."""
     x, y, variant = W[X, unit], W[Y, unit], M[CLOCK, VARIANT]
     out[row, at] = _ONE if is_open(x, y + _AHEAD, variant, ground) else _ZERO
@@ -280,7 +280,7 @@ def put_move(row, at, unit, W, M, L, ground, height, out):  # noqa: ANN001, ANN2
             out[row, at + place] = height[column, line] if on_map(column, line) else _ONE
 
 
-def put_offset(row, at, viewer, unit, squared, W, S, out):  # noqa: ANN001, ANN201
+def put_offset(row, at, viewer, unit, squared, W, S, out):
     """Distance and relative place, in sight ranges."""
     out[row, at] = np.float32(np.sqrt(squared)) * S[S_PER_SIGHT]
     out[row, at + 1] = (W[X, unit] - W[X, viewer]) * S[S_PER_SIGHT]
@@ -288,13 +288,13 @@ def put_offset(row, at, viewer, unit, squared, W, S, out):  # noqa: ANN001, ANN2
     return at + 3
 
 
-def put_hp(row, at, unit, W, M, S, out):  # noqa: ANN001, ANN201
+def put_hp(row, at, unit, W, M, S, out):
     """Share of the hp that is left."""
     out[row, at] = W[HP, unit] * S[S_KIND + 3 * M[KIND, unit]]
     return at + 1
 
 
-def put_shield(row, at, unit, side, W, M, L, S, out):  # noqa: ANN001, ANN201
+def put_shield(row, at, unit, side, W, M, L, S, out):
     """Share of the shield that is left, on Protoss sides."""
     if L[L_ALLY_SHIELD + side] == 0:
         return at
@@ -302,21 +302,21 @@ def put_shield(row, at, unit, side, W, M, L, S, out):  # noqa: ANN001, ANN201
     return at + 1
 
 
-def put_cooldown(row, at, unit, W, M, L, S, out):  # noqa: ANN001, ANN201
+def put_cooldown(row, at, unit, W, M, L, S, out):
     """The weapon's cooldown in SMAC's measure; of a healer its energy."""
     fuel = W[ENERGY, unit] if heals_by_action(unit, M, L) else np.float32(M[COOLDOWN, unit])
     out[row, at] = fuel * S[S_KIND + 3 * M[KIND, unit] + 2]
     return at + 1
 
 
-def put_place(row, at, unit, W, out):  # noqa: ANN001, ANN201
+def put_place(row, at, unit, W, out):
     """Place on the map, from the centre."""
     out[row, at] = (W[X, unit] - _CENTRE) * _PER_MAP
     out[row, at + 1] = (W[Y, unit] - _CENTRE) * _PER_MAP
     return at + 2
 
 
-def put_type(row, at, unit, side, M, L, out):  # noqa: ANN001, ANN201
+def put_type(row, at, unit, side, M, L, out):
     """The bit of the unit's type, on maps where sides have several."""
     bit = L[L_KIND + 3 * M[KIND, unit] + side]
     if bit >= 0:
@@ -324,7 +324,7 @@ def put_type(row, at, unit, side, M, L, out):  # noqa: ANN001, ANN201
     return at + L[L_TYPES]
 
 
-def put_last(row, at, unit, M, L, out):  # noqa: ANN001, ANN201
+def put_last(row, at, unit, M, L, out):
     """The bit of the agent's last action, if it had one."""
     action = M[LAST_ACTION, unit]
     if action >= 0:
@@ -332,7 +332,7 @@ def put_last(row, at, unit, M, L, out):  # noqa: ANN001, ANN201
     return at + L[L_ACTIONS]
 
 
-def can_target(agent, slot, W, M, L, S):  # noqa: ANN001, ANN201
+def can_target(agent, slot, W, M, L, S):
     """Whether the action on target ``slot`` is legal for a living agent."""
     if not heals_by_action(agent, M, L):
         return squared_distance(agent, L[L_AGENTS] + slot, W) <= S[S_SHOOT_SQUARED]
@@ -341,36 +341,36 @@ def can_target(agent, slot, W, M, L, S):  # noqa: ANN001, ANN201
     return squared_distance(agent, slot, W) <= S[S_SHOOT_SQUARED] and not heals_by_action(slot, M, L)
 
 
-def heals_by_action(unit, M, L):  # noqa: ANN001, ANN201
+def heals_by_action(unit, M, L):
     """Whether the actions on targets heal allies."""
     return L[L_KIND + 3 * M[KIND, unit] + 2] == 1
 
 
-def squared_distance(i, j, W):  # noqa: ANN001, ANN201
+def squared_distance(i, j, W):
     """Between two centres; whoever is dead is far away."""
     dx, dy = W[X, j] - W[X, i], W[Y, j] - W[Y, i]
     return dx * dx + dy * dy
 
 
-def is_open(x, y, variant, ground):  # noqa: ANN001, ANN201
+def is_open(x, y, variant, ground):
     """Whether a point lies on the map and on walkable ground; its cell is rounded towards zero, as SMAC does."""
     column, line = int(x), int(y)
     return on_map(column, line) and ground[variant, column, line] != 0
 
 
-def on_map(column, line):  # noqa: ANN001, ANN201
+def on_map(column, line):
     """Whether there is such a cell."""
     return 0 <= column < SIZE and 0 <= line < SIZE
 
 
-def east_of(place):  # noqa: ANN001, ANN201
+def east_of(place):
     """How far to the east the place lies that SMAC shows as number ``place``: N, S, E, W, NE, SW, SE, NW, here."""
     if place < 4:
         return 4 * (int(place == 2) - int(place == 3))
     return 2 * (int(place == 4) - int(place == 5) + int(place == 6) - int(place == 7))
 
 
-def north_of(place):  # noqa: ANN001, ANN201
+def north_of(place):
     """And how far to the north."""
     if place < 4:
         return 4 * (int(place == 0) - int(place == 1))
