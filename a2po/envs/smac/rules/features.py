@@ -82,20 +82,12 @@ def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):
     for agent in range(first, last):
         for column in range(L[L_OBS_SIZE]):
             obs[agent, column] = _ZERO
-        for action in range(L[L_ACTIONS]):
-            mask[agent, action] = False
-        if M[ALIVE, agent] == 0:
-            mask[agent, 0] = True
-        else:
-            write_legal_targets(agent, W, M, L, S, mask)
-            write_ground(agent, L[L_MOVE], W, M, L, ground, height, obs)
-            mask[agent, 1] = True
-            for direction in range(4):
-                mask[agent, 2 + direction] = obs[agent, L[L_MOVE] + direction] > _ZERO
-            see_units(agent, _ALLIES, W, M, L, S, obs, mask)
-            see_units(agent, _ENEMIES, W, M, L, S, obs, mask)
-            see_itself(agent, W, M, L, S, obs)
-        write_identity(agent, L[L_ID], L[L_TIME], M, S, obs)
+    write_ground(first, last, L[L_MOVE], W, M, L, ground, height, obs)
+    write_mask(first, last, W, M, L, S, obs, mask)
+    see_units(first, last, _ALLIES, W, M, L, S, obs, mask)
+    see_units(first, last, _ENEMIES, W, M, L, S, obs, mask)
+    see_themselves(first, last, W, M, L, S, obs)
+    write_identity(first, last, L[L_ID], L[L_TIME], M, S, obs)
 
 
 def write_state(first, last, W, M, U, L, S, ground, height, state):
@@ -109,126 +101,148 @@ def write_state(first, last, W, M, U, L, S, ground, height, state):
     for agent in range(first, last):
         for column in range(L[L_STATE_SIZE]):
             state[agent, column] = _ZERO
-        if M[ALIVE, agent] == 1:
-            write_ground(agent, L[L_STATE_MOVE], W, M, L, ground, height, state)
-            know_units(agent, _ALLIES, W, M, L, S, state)
-            know_units(agent, _ENEMIES, W, M, L, S, state)
-            know_itself(agent, W, M, L, S, state)
-        write_identity(agent, L[L_STATE_ID], L[L_STATE_TIME], M, S, state)
+    write_ground(first, last, L[L_STATE_MOVE], W, M, L, ground, height, state)
+    know_units(first, last, _ALLIES, W, M, L, S, state)
+    know_units(first, last, _ENEMIES, W, M, L, S, state)
+    know_themselves(first, last, W, M, L, S, state)
+    write_identity(first, last, L[L_STATE_ID], L[L_STATE_TIME], M, S, state)
 
 
-def write_legal_targets(agent, W, M, L, S, mask):
-    """Which targets of a living agent are within its shooting range."""
-    if heals_by_action(agent, M, L):
-        for slot in range(L[L_ACTIONS] - _TARGETS):
-            mask[agent, _TARGETS + slot] = can_heal(agent, slot, W, M, L, S)
-        return
-    x, y, shoot, first = W[X, agent], W[Y, agent], S[S_SHOOT_SQUARED], L[L_AGENTS]
-    for enemy in range(L[L_ENEMIES]):
-        unit = (first + enemy) & _COLUMN
-        dx, dy = W[X, unit] - x, W[Y, unit] - y
-        mask[agent, _TARGETS + enemy] = dx * dx + dy * dy <= shoot
+def write_mask(first, last, W, M, L, S, obs, mask):
+    """Legal actions: for the dead the no-op; for the living stop, the free directions (as just written) and targets in range."""
+    move, agents, enemies, shoot = L[L_MOVE] & _COLUMN, L[L_AGENTS], L[L_ENEMIES], S[S_SHOOT_SQUARED]
+    for agent in range(first, last):
+        alive = M[ALIVE, agent] == 1
+        for action in range(L[L_ACTIONS]):
+            mask[agent, action] = False
+        mask[agent, 0] = not alive
+        mask[agent, 1] = alive
+        for direction in range(4):
+            mask[agent, 2 + direction] = obs[agent, move + direction] > _ZERO
+        x, y = W[X, agent], W[Y, agent]
+        if alive and heals_by_action(agent, M, L):
+            for slot in range(L[L_ACTIONS] - _TARGETS):
+                mask[agent, _TARGETS + slot] = can_heal(agent, slot, W, M, L, S)
+        elif alive:
+            for enemy in range(enemies):
+                unit = (agents + enemy) & _COLUMN
+                dx, dy = W[X, unit] - x, W[Y, unit] - y
+                mask[agent, _TARGETS + enemy] = dx * dx + dy * dy <= shoot
 
 
-def see_units(agent, side, W, M, L, S, obs, mask):
+def see_units(first, last, side, W, M, L, S, obs, mask):
     """The units of a side that are in sight: a living agent's block about the other allies, or about the enemies.
 
     As SMAC has it, "available" of a healer's enemies is whether it can heal the ALLY of that number.
     """
-    x, y, sight, scale = W[X, agent], W[Y, agent], S[S_SIGHT_SQUARED], S[S_PER_SIGHT]
-    allies = side == _ALLIES
-    first, count, skip = (0, L[L_AGENTS] - 1, agent) if allies else (L[L_AGENTS], L[L_ENEMIES], L[L_ENEMIES])
+    sight, scale, allies = S[S_SIGHT_SQUARED], S[S_PER_SIGHT], side == _ALLIES
+    units, count = (0, L[L_AGENTS] - 1) if allies else (L[L_AGENTS], L[L_ENEMIES])
     begin, width = (L[L_ALLY], L[L_ALLY_WIDTH]) if allies else (L[L_ENEMY], L[L_ENEMY_WIDTH])
     shield, types, last_action = L[L_ALLY_SHIELD + side] == 1, L[L_TYPES], allies and L[L_OBS_LAST] == 1
-    for k in range(count):
-        unit = (first + k + int(k >= skip)) & _COLUMN
-        dx, dy = W[X, unit] - x, W[Y, unit] - y
-        squared = dx * dx + dy * dy
-        if squared < sight:
-            kind, at = M[KIND, unit], (begin + k * width) & _COLUMN
-            obs[agent, at] = _ONE if allies or mask[agent, _TARGETS + k] else _ZERO
-            obs[agent, at + 1] = np.float32(np.sqrt(squared)) * scale
-            obs[agent, at + 2] = dx * scale
-            obs[agent, at + 3] = dy * scale
-            obs[agent, at + 4] = W[HP, unit] * S[(S_KIND + 3 * kind) & _COLUMN]
-            if shield:
-                at += 1
-                obs[agent, at + 4] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
-            if types > 0:
-                obs[agent, (at + 5 + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
-            if last_action and M[LAST_ACTION, unit] >= 0:
-                obs[agent, (at + 5 + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
+            continue
+        x, y = W[X, agent], W[Y, agent]
+        for k in range(count):
+            unit = (units + k + int(allies and k >= agent)) & _COLUMN
+            dx, dy = W[X, unit] - x, W[Y, unit] - y
+            squared = dx * dx + dy * dy
+            if squared < sight:
+                kind, at = M[KIND, unit], (begin + k * width) & _COLUMN
+                obs[agent, at] = _ONE if allies or mask[agent, _TARGETS + k] else _ZERO
+                obs[agent, at + 1] = np.float32(np.sqrt(squared)) * scale
+                obs[agent, at + 2] = dx * scale
+                obs[agent, at + 3] = dy * scale
+                obs[agent, at + 4] = W[HP, unit] * S[(S_KIND + 3 * kind) & _COLUMN]
+                if shield:
+                    at += 1
+                    obs[agent, at + 4] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
+                if types > 0:
+                    obs[agent, (at + 5 + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
+                if last_action and M[LAST_ACTION, unit] >= 0:
+                    obs[agent, (at + 5 + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
 
 
-def see_itself(agent, W, M, L, S, obs):
-    """A living agent's block about itself; in the on-policy form as if it were in its own sight, at distance 0."""
-    at, kind, on_policy = L[L_OWN] & _COLUMN, M[KIND, agent], L[L_ON_POLICY] == 1
-    if on_policy:
-        obs[agent, at] = _ONE
-        at += 4
-    obs[agent, at] = W[HP, agent] * S[S_KIND + 3 * kind]
-    if L[L_ALLY_SHIELD] == 1:
-        at += 1
-        obs[agent, at] = W[SHIELD, agent] * S[S_KIND + 3 * kind + 1]
-    if L[L_TYPES] > 0:
-        obs[agent, at + 1 + L[L_KIND + 3 * kind]] = _ONE
-    if on_policy and M[LAST_ACTION, agent] >= 0:
-        obs[agent, at + 1 + L[L_TYPES] + M[LAST_ACTION, agent]] = _ONE
+def see_themselves(first, last, W, M, L, S, obs):
+    """The living agents' blocks about themselves; in the on-policy form as if each were in its own sight, at distance 0."""
+    begin, shield, types, on_policy = L[L_OWN] & _COLUMN, L[L_ALLY_SHIELD] == 1, L[L_TYPES], L[L_ON_POLICY] == 1
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
+            continue
+        at, kind = begin, M[KIND, agent]
+        if on_policy:
+            obs[agent, at] = _ONE
+            at += 4
+        obs[agent, at] = W[HP, agent] * S[S_KIND + 3 * kind]
+        if shield:
+            at += 1
+            obs[agent, at] = W[SHIELD, agent] * S[S_KIND + 3 * kind + 1]
+        if types > 0:
+            obs[agent, at + 1 + L[L_KIND + 3 * kind]] = _ONE
+        if on_policy and M[LAST_ACTION, agent] >= 0:
+            obs[agent, at + 1 + types + M[LAST_ACTION, agent]] = _ONE
 
 
-def know_units(agent, side, W, M, L, S, state):
-    """The living units of a side, however far: a block of the state of one living agent's own critic."""
-    x, y, sight, shoot, scale = W[X, agent], W[Y, agent], S[S_SIGHT_SQUARED], S[S_SHOOT_SQUARED], S[S_PER_SIGHT]
-    allies, healer = side == _ALLIES, heals_by_action(agent, M, L)
-    first, count, skip = (0, L[L_AGENTS] - 1, agent) if allies else (L[L_AGENTS], L[L_ENEMIES], L[L_ENEMIES])
+def know_units(first, last, side, W, M, L, S, state):
+    """The living units of a side, however far: a block of the states of living agents' own critics."""
+    sight, shoot, scale, allies = S[S_SIGHT_SQUARED], S[S_SHOOT_SQUARED], S[S_PER_SIGHT], side == _ALLIES
+    units, count = (0, L[L_AGENTS] - 1) if allies else (L[L_AGENTS], L[L_ENEMIES])
     begin, width = (L[L_STATE_ALLY], L[L_STATE_ALLY_WIDTH]) if allies else (L[L_STATE_ENEMY], L[L_STATE_ENEMY_WIDTH])
     shield, types = L[L_ALLY_SHIELD + side], L[L_TYPES]
     # After hp and shield the allies' place comes before their type, the enemies' after it.
     place = (6 + shield + (0 if allies else types)) & _COLUMN
     bits = (6 + shield + (2 if allies else 0)) & _COLUMN
-    for k in range(count):
-        unit = (first + k + int(k >= skip)) & _COLUMN
-        if M[ALIVE, unit] == 0:
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
             continue
-        dx, dy = W[X, unit] - x, W[Y, unit] - y
-        squared = dx * dx + dy * dy
-        kind, at = M[KIND, unit], (begin + k * width) & _COLUMN
-        visible = _ONE if squared < sight else _ZERO
-        state[agent, at + 1] = np.float32(np.sqrt(squared)) * scale
-        state[agent, at + 2] = dx * scale
-        state[agent, at + 3] = dy * scale
-        state[agent, at + 5] = W[HP, unit] * S[(S_KIND + 3 * kind) & _COLUMN]
-        if shield == 1:
-            state[agent, at + 6] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
-        state[agent, at + place] = (W[X, unit] - _CENTRE) * _PER_MAP
-        state[agent, at + place + 1] = (W[Y, unit] - _CENTRE) * _PER_MAP
+        x, y, healer = W[X, agent], W[Y, agent], heals_by_action(agent, M, L)
+        for k in range(count):
+            unit = (units + k + int(allies and k >= agent)) & _COLUMN
+            if M[ALIVE, unit] == 0:
+                continue
+            dx, dy = W[X, unit] - x, W[Y, unit] - y
+            squared = dx * dx + dy * dy
+            kind, at = M[KIND, unit], (begin + k * width) & _COLUMN
+            visible = _ONE if squared < sight else _ZERO
+            state[agent, at + 1] = np.float32(np.sqrt(squared)) * scale
+            state[agent, at + 2] = dx * scale
+            state[agent, at + 3] = dy * scale
+            state[agent, at + 5] = W[HP, unit] * S[(S_KIND + 3 * kind) & _COLUMN]
+            if shield == 1:
+                state[agent, at + 6] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
+            state[agent, at + place] = (W[X, unit] - _CENTRE) * _PER_MAP
+            state[agent, at + place + 1] = (W[Y, unit] - _CENTRE) * _PER_MAP
+            if types > 0:
+                state[agent, (at + bits + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
+            if allies:
+                state[agent, at] = visible
+                state[agent, at + 4] = fuel(unit, W, M, L, S)
+                if M[LAST_ACTION, unit] >= 0:
+                    state[agent, (at + bits + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
+            else:
+                available = can_heal(agent, k, W, M, L, S) if healer else squared <= shoot
+                state[agent, at] = _ONE if available else _ZERO
+                state[agent, at + 4] = visible
+
+
+def know_themselves(first, last, W, M, L, S, state):
+    """The living agents themselves, for their own critics: in sight, at distance 0."""
+    begin, shield, types = L[L_STATE_OWN] & _COLUMN, L[L_ALLY_SHIELD] == 1, L[L_TYPES]
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
+            continue
+        at, kind = begin, M[KIND, agent]
+        state[agent, at] = _ONE
+        state[agent, at + 4] = W[HP, agent] * S[S_KIND + 3 * kind]
+        if shield:
+            at += 1
+            state[agent, at + 4] = W[SHIELD, agent] * S[S_KIND + 3 * kind + 1]
+        state[agent, at + 5] = (W[X, agent] - _CENTRE) * _PER_MAP
+        state[agent, at + 6] = (W[Y, agent] - _CENTRE) * _PER_MAP
         if types > 0:
-            state[agent, (at + bits + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
-        if allies:
-            state[agent, at] = visible
-            state[agent, at + 4] = fuel(unit, W, M, L, S)
-            if M[LAST_ACTION, unit] >= 0:
-                state[agent, (at + bits + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
-        else:
-            available = can_heal(agent, k, W, M, L, S) if healer else squared <= shoot
-            state[agent, at] = _ONE if available else _ZERO
-            state[agent, at + 4] = visible
-
-
-def know_itself(agent, W, M, L, S, state):
-    """A living agent itself, for its own critic: in sight, at distance 0."""
-    at, kind = L[L_STATE_OWN] & _COLUMN, M[KIND, agent]
-    state[agent, at] = _ONE
-    state[agent, at + 4] = W[HP, agent] * S[S_KIND + 3 * kind]
-    if L[L_ALLY_SHIELD] == 1:
-        at += 1
-        state[agent, at + 4] = W[SHIELD, agent] * S[S_KIND + 3 * kind + 1]
-    state[agent, at + 5] = (W[X, agent] - _CENTRE) * _PER_MAP
-    state[agent, at + 6] = (W[Y, agent] - _CENTRE) * _PER_MAP
-    if L[L_TYPES] > 0:
-        state[agent, at + 7 + L[L_KIND + 3 * kind]] = _ONE
-    if M[LAST_ACTION, agent] >= 0:
-        state[agent, at + 7 + L[L_TYPES] + M[LAST_ACTION, agent]] = _ONE
+            state[agent, at + 7 + L[L_KIND + 3 * kind]] = _ONE
+        if M[LAST_ACTION, agent] >= 0:
+            state[agent, at + 7 + types + M[LAST_ACTION, agent]] = _ONE
 
 
 def write_shared(first, last, W, M, L, S, state):
@@ -244,7 +258,7 @@ def write_shared(first, last, W, M, L, S, state):
             if M[LAST_ACTION, agent] >= 0:
                 state[0, (begin + agent * actions + M[LAST_ACTION, agent]) & _COLUMN] = _ONE
     if first == 0:
-        write_identity(0, -1, L[L_STATE_TIME], M, S, state)
+        write_identity(0, 1, -1, L[L_STATE_TIME], M, S, state)
 
 
 def share_units(first, last, side, W, M, L, S, state):
@@ -274,32 +288,37 @@ def share_units(first, last, side, W, M, L, S, state):
             state[0, (at + 3 + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
 
 
-def write_identity(row, id_column, time_column, M, S, out):
+def write_identity(first, last, id_column, time_column, M, S, out):
     """Who it is and how late it is, where the form has them (column >= 0); the dead see these, too."""
-    if id_column >= 0:
-        out[row, id_column + row] = _ONE
-    if time_column >= 0:
-        out[row, time_column] = np.float32(M[CLOCK, STEP]) * S[S_PER_STEP]
+    time = np.float32(M[CLOCK, STEP]) * S[S_PER_STEP]
+    for row in range(first, last):
+        if id_column >= 0:
+            out[row, id_column + row] = _ONE
+        if time_column >= 0:
+            out[row, time_column] = time
 
 
-def write_ground(agent, at, W, M, L, ground, height, out):
+def write_ground(first, last, begin, W, M, L, ground, height, out):
     """Free directions; on wish whether 8 cells around are walkable, and the height of these and of the own one. Outside is 1."""
-    x, y, variant = W[X, agent], W[Y, agent], M[CLOCK, VARIANT]
-    at &= _COLUMN
-    out[agent, at] = _ONE if is_open(x, y + _AHEAD, variant, ground) else _ZERO
-    out[agent, at + 1] = _ONE if is_open(x, y - _AHEAD, variant, ground) else _ZERO
-    out[agent, at + 2] = _ONE if is_open(x + _AHEAD, y, variant, ground) else _ZERO
-    out[agent, at + 3] = _ONE if is_open(x - _AHEAD, y, variant, ground) else _ZERO
-    at += 4
-    if L[L_PATHING] == 1:
-        for place in range(8):
-            column, line = int(x) + east_of(place), int(y) + north_of(place)
-            out[agent, at + place] = np.float32(ground[variant, column, line]) if on_map(column, line) else _ONE
-        at += 8
-    if L[L_HEIGHT] == 1:
-        for place in range(9):
-            column, line = int(x) + east_of(place), int(y) + north_of(place)
-            out[agent, at + place] = height[column, line] if on_map(column, line) else _ONE
+    variant, pathing, heights = M[CLOCK, VARIANT], L[L_PATHING] == 1, L[L_HEIGHT] == 1
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
+            continue
+        x, y, at = W[X, agent], W[Y, agent], begin & _COLUMN
+        out[agent, at] = _ONE if is_open(x, y + _AHEAD, variant, ground) else _ZERO
+        out[agent, at + 1] = _ONE if is_open(x, y - _AHEAD, variant, ground) else _ZERO
+        out[agent, at + 2] = _ONE if is_open(x + _AHEAD, y, variant, ground) else _ZERO
+        out[agent, at + 3] = _ONE if is_open(x - _AHEAD, y, variant, ground) else _ZERO
+        at += 4
+        if pathing:
+            for place in range(8):
+                column, line = int(x) + east_of(place), int(y) + north_of(place)
+                out[agent, at + place] = np.float32(ground[variant, column, line]) if on_map(column, line) else _ONE
+            at += 8
+        if heights:
+            for place in range(9):
+                column, line = int(x) + east_of(place), int(y) + north_of(place)
+                out[agent, at + place] = height[column, line] if on_map(column, line) else _ONE
 
 
 def fuel(unit, W, M, L, S):
