@@ -1,15 +1,60 @@
-"""StarCraft micromanagement battles: units, maps and rules."""
+"""The family ``smac``: StarCraft micromanagement battles, SMAC's 23 maps, simulated in this process.
+
+SMAC's interface and the game's catalog data, not validated against the game's binary. Light to import: Numba is loaded when a task is made.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-_LAZY = {"duel": "duels", "Duel": "duels", "battle": "sandbox", "Post": "sandbox"}  # what loads the rules and their compiler
+from a2po.envs.smac.maps import MAPS
+from a2po.errors import TaskError, did_you_mean, require
+
+if TYPE_CHECKING:
+    import torch
+
+    from a2po.envs.protocol import VectorEnv
+
+__all__ = ["Duel", "Post", "battle", "duel", "make", "task_names"]
+
+PREFIX = "smac/"
+_HEAVY = {"duel": "duels", "Duel": "duels", "battle": "sandbox", "Post": "sandbox"}  # loaded when asked for: they need the compiler
 
 
 def __getattr__(name: str) -> Any:
-    from importlib import import_module
-
-    if name not in _LAZY:
+    if name not in _HEAVY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HEAVY[name]}"), name)
+
+
+def task_names() -> list[str]:
+    """All task names of the family, with the family prefix."""
+    return [f"{PREFIX}{name}" for name in MAPS]
+
+
+def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, **options: Any) -> VectorEnv:
+    """Build B copies of one battle.
+
+    Args:
+        task: ``smac/<map>``, one of ``task_names()``.
+        num_envs: B, the number of copies.
+        seed: the run's seed.
+        device: where the tensors live; the battles run on the CPU.
+        num_threads: simulator threads, default one per core.
+        options: see ``a2po.envs.smac.options``.
+
+    Raises:
+        TaskError: the task, an option or its value is unknown.
+        DependencyError: Numba or Gymnasium is not installed.
+    """
+    if task not in task_names():
+        raise TaskError(f"unknown task '{task}'{did_you_mean(task, task_names())}")
+    require(f"the task '{task}'", numba="train", gymnasium="train")
+    from a2po.envs.smac.environment import StarCraftBattles
+    from a2po.envs.smac.options import parse_options
+
+    battle = MAPS[task.removeprefix(PREFIX)]
+    return StarCraftBattles(
+        task, battle, num_envs, seed=seed, device=device, num_threads=num_threads, options=parse_options(task, options)
+    )

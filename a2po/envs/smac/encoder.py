@@ -23,8 +23,8 @@ from a2po.envs.smac.layout import (
     S_KIND,
     S_PER_SIGHT,
     S_PER_STEP,
-    S_SHOOT,
-    S_SIGHT,
+    S_SHOOT_SQUARED,
+    S_SIGHT_SQUARED,
     Layout,
 )
 from a2po.envs.smac.maps import ACTIONS_BEFORE_TARGETS
@@ -98,8 +98,8 @@ class Encoder:
         x, y = snapshot.x[:, :agents], snapshot.y[:, :agents]
         for action, (dx, dy) in enumerate(((0, 1), (0, -1), (1, 0), (-1, 0)), 2):
             mask[..., action] = self._ground_at(x + np.float32(dx), y + np.float32(dy), snapshot, outside=False)
-        distance, _, _ = self._distances(snapshot)
-        near = (distance <= layout.scales[S_SHOOT]) & snapshot.alive[:, None]
+        squared, _, _ = self._distances(snapshot)
+        near = (squared <= layout.scales[S_SHOOT_SQUARED]) & snapshot.alive[:, None]
         mask[..., ACTIONS_BEFORE_TARGETS : ACTIONS_BEFORE_TARGETS + layout.num_enemies] = near[..., agents:]
         healer = self._heals[snapshot.kind[:, :agents]]
         slots = min(agents, layout.num_actions - ACTIONS_BEFORE_TARGETS)
@@ -111,11 +111,11 @@ class Encoder:
         return mask
 
     def _distances(self, snapshot: Snapshot) -> tuple[Floats, Floats, Floats]:
-        """Distance, x and y of every unit from every agent, each [B, N, n]."""
+        """Squared distance, x and y of every unit from every agent, each [B, N, n]."""
         agents = self.layout.num_agents
         dx = snapshot.x[:, None] - snapshot.x[:, :agents, None]
         dy = snapshot.y[:, None] - snapshot.y[:, :agents, None]
-        return np.sqrt(dx * dx + dy * dy), dx, dy
+        return dx * dx + dy * dy, dx, dy
 
     def _units(self, snapshot: Snapshot) -> dict[str, Floats]:
         """Features of the units that do not depend on who looks: [B, n, columns]."""
@@ -138,15 +138,15 @@ class Encoder:
     def _pairs(self, snapshot: Snapshot, mask: Bools) -> dict[str, Floats]:
         """Features of what each agent sees of each unit, [B, N, n]."""
         agents, enemies, scales = self.layout.num_agents, self.layout.num_enemies, self.layout.scales
-        distance, dx, dy = self._distances(snapshot)
-        visible = (distance < scales[S_SIGHT]) & snapshot.alive[:, None]
-        available = np.zeros(distance.shape, np.float32)
+        squared, dx, dy = self._distances(snapshot)
+        visible = (squared < scales[S_SIGHT_SQUARED]) & snapshot.alive[:, None]
+        available = np.zeros(squared.shape, np.float32)
         # As SMAC has it: a healer's bits say whether it can heal the ALLY of that slot.
         available[..., agents:] = mask[..., ACTIONS_BEFORE_TARGETS : ACTIONS_BEFORE_TARGETS + enemies]
         return {
             "visible": visible.astype(np.float32),
             "available": available,
-            "distance": distance * scales[S_PER_SIGHT],
+            "distance": np.sqrt(squared) * scales[S_PER_SIGHT],
             "relative_x": dx * scales[S_PER_SIGHT],
             "relative_y": dy * scales[S_PER_SIGHT],
         }

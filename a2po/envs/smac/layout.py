@@ -28,7 +28,7 @@ L_KIND = 30  # 3 * kind + L_KIND: the bit of its type among allies, among enemie
 STATE_SMAC, STATE_SHARED, STATE_AGENT = 0, 1, 2
 
 # Entries of `Layout.scales`.
-S_SIGHT, S_SHOOT = 0, 1  # ranges, centre to centre
+S_SIGHT_SQUARED, S_SHOOT_SQUARED = 0, 1  # of the ranges, centre to centre
 S_PER_SIGHT, S_PER_STEP = 2, 3  # 1 / sight range, 1 / step limit
 S_KIND = 4  # 3 * kind + S_KIND: 1 / hp, 1 / shield (0: none), 1 / SMAC's largest cooldown (of a healer: energy)
 
@@ -176,7 +176,7 @@ def _table(battle: BattleMap, flags: Flags, obs: Named, state: Named, obs_last: 
 
 def _scales(battle: BattleMap, flags: Flags) -> NDArray[np.float32]:
     sight, shoot = flags.sight_range, flags.shoot_range
-    scales = [sight, shoot, 1 / sight, 1 / (flags.max_episode_steps or battle.limit)]
+    scales = [sight**2, shoot**2, 1 / sight, 1 / (flags.max_episode_steps or battle.limit)]
     for unit in battle.units:
         scales += [1 / unit.hp, 1 / unit.shield if unit.shield else 0.0, 1 / unit.cooldown_max]
     return np.array(scales, np.float32)

@@ -19,7 +19,7 @@ from typing import Any
 
 import a2po.envs.smac.rules as rules
 
-MODULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", "loop", "scoring", "spawning", "battle")
+MODULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", "loop", "scoring", "spawning", "features", "battle")
 FAST = {"reassoc", "nnan", "ninf", "nsz", "contract", "arcp"}  # what lets sums over units become vector code
 
 Jit = Callable[[Callable[..., Any]], Callable[..., Any]]
