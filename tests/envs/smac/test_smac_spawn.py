@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +12,9 @@ from a2po.envs.smac.fields import SIZE
 from a2po.envs.smac.maps import MAPS, BattleMap
 from a2po.envs.smac.spawn import layout
 from a2po.envs.smac.terrain import load_terrain, parse_terrain
+from a2po.envs.smac.units import UNITS
 from a2po.errors import TaskError
 
-DATA = json.loads((Path(__file__).parents[2] / "data" / "smac_data.json").read_text(encoding="utf-8"))
 NAMES = sorted(MAPS)
 
 
@@ -75,6 +73,12 @@ def test_a_half_ring_does_not_lean_over() -> None:
     for name in ("3m", "5m_vs_6m", "25m"):
         battle = MAPS[name]
         assert layout(battle)[: battle.num_agents].mean(axis=0) == pytest.approx((9, 16), abs=0.01)
+
+
+def test_nobody_stands_over_the_edge_of_the_map() -> None:
+    positions = layout(replace(MAPS["3s_vs_3z"], ally_points=((0, 0),), enemy_points=((32, 32),)))
+    assert positions[:3].min() >= UNITS["stalker"].wall_radius
+    assert positions[3:].max() <= SIZE - UNITS["zealot"].wall_radius
 
 
 def test_flyers_and_colossi_stand_over_others() -> None:

@@ -152,6 +152,20 @@ def test_table_of_weapons(kind: str) -> None:
     assert numbers[f.T_ARC_COS] == pytest.approx(math.cos(math.radians(data["arc_deg"] / 2 + 11.25)))
     if kind != "spine_crawler":
         assert numbers[f.T_MISSILE] == pytest.approx((data["missile_speed"] or 0) / LOOPS)
+    splash = data["splash"] or {}
+    assert numbers[f.T_AREA_RADIUS] == np.float32(splash.get("radius", splash.get("half_length", 0)))
+    assert numbers[f.T_STRUCTURE_DAMAGE] == splash.get("structure_damage", 0)
+
+
+def test_table_of_healers() -> None:
+    data, numbers = UNIT_DATA["medivac"]["heal"], row("medivac")
+    assert numbers[f.T_HEAL] == data["hp_per_s"] / LOOPS
+    assert numbers[f.T_HEAL_RANGE] == data["range"]
+    assert numbers[f.T_HEAL_SCAN] == data["autocast_range"]
+    assert numbers[f.T_HEAL_COST] == np.float32(data["energy_per_hp"])
+    assert numbers[f.T_HEAL_MINIMUM] == data["autocast_min_energy"]
+    assert numbers[f.T_ARC_COS] == pytest.approx(math.cos(math.radians(data["arc_deg"] / 2 + 11.25)))
+    assert all(row(kind)[f.T_HEAL] == 0 for kind in KINDS if kind != "medivac")
 
 
 def test_a_unit_without_a_weapon_reaches_nobody() -> None:
