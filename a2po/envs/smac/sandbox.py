@@ -162,7 +162,7 @@ class Sandbox:
     def play(self, loops: int = 1) -> Sandbox:
         """Play that many game loops (16 are a second); return the sandbox."""
         for _ in range(loops):
-            self.simulation.loop()
+            self.simulation.loop(self.shown)
         return self
 
     def step(self, *actions: int) -> tuple[float, str]:
