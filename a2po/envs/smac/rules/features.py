@@ -61,7 +61,7 @@ _COLUMN = 0xFFFF
 _CENTRE, _PER_MAP = np.float32(16.0), np.float32(1 / 32)
 _TARGETS = 6  # number of the first action on a target
 _QUARTER = np.float32(0.25)
-_ALLIES, _ENEMIES = 0, 1
+_ALLIES = 0  # the side; enemies are 1
 
 
 def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):
@@ -85,8 +85,8 @@ def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):
             obs[agent, column] = _ZERO
     write_ground(first, last, L[L_MOVE], W, M, L, ground, height, obs)
     write_mask(first, last, W, M, L, S, obs, mask)
-    see_units(first, last, _ALLIES, W, M, L, S, obs, mask)
-    see_units(first, last, _ENEMIES, W, M, L, S, obs, mask)
+    for side in range(2):
+        see_units(first, last, side, W, M, L, S, obs, mask)
     write_own(first, last, L[L_OWN], L[L_ON_POLICY] == 1, False, W, M, L, S, obs)
     write_identity(first, last, L[L_ID], L[L_TIME], M, S, obs)
 
@@ -103,8 +103,8 @@ def write_state(first, last, W, M, U, L, S, ground, height, state):
         for column in range(L[L_STATE_SIZE]):
             state[agent, column] = _ZERO
     write_ground(first, last, L[L_STATE_MOVE], W, M, L, ground, height, state)
-    know_units(first, last, _ALLIES, W, M, L, S, state)
-    know_units(first, last, _ENEMIES, W, M, L, S, state)
+    for side in range(2):
+        know_units(first, last, side, W, M, L, S, state)
     write_own(first, last, L[L_STATE_OWN], True, True, W, M, L, S, state)
     write_identity(first, last, L[L_STATE_ID], L[L_STATE_TIME], M, S, state)
 
@@ -237,8 +237,9 @@ def write_own(first, last, begin, on_policy, place, W, M, L, S, out):
 def write_shared(first, last, W, M, L, S, state):
     """The part of agents first..last of a shared state: themselves, their last actions and their share of the enemies."""
     agents, enemies, actions = L[L_AGENTS], L[L_ENEMIES], L[L_ACTIONS]
-    share_units(first, last, _ALLIES, W, M, L, S, state)
-    share_units(first * enemies // agents, last * enemies // agents, _ENEMIES, W, M, L, S, state)
+    for side in range(2):
+        count = agents if side == _ALLIES else enemies
+        share_units(first * count // agents, last * count // agents, side, W, M, L, S, state)
     begin = L[L_STATE_LAST]
     if begin >= 0:
         for column in range(begin + first * actions, begin + last * actions):
