@@ -111,24 +111,23 @@ def write_state(first, last, W, M, U, L, S, ground, height, state):
 
 def write_mask(first, last, W, M, L, S, obs, mask):
     """Legal actions: for the dead the no-op; for the living stop, the free directions (as just written) and targets in range."""
-    move, agents, enemies, shoot = L[L_MOVE] & _COLUMN, L[L_AGENTS], L[L_ENEMIES], S[S_SHOOT_SQUARED]
+    move, agents, shoot = L[L_MOVE] & _COLUMN, L[L_AGENTS], S[S_SHOOT_SQUARED]
     for agent in range(first, last):
-        alive = M[ALIVE, agent] == 1
+        alive, healer = M[ALIVE, agent] == 1, heals_by_action(agent, M, L)
         for action in range(L[L_ACTIONS]):
             mask[agent, action] = False
         mask[agent, 0] = not alive
         mask[agent, 1] = alive
         for direction in range(4):
             mask[agent, 2 + direction] = obs[agent, move + direction] > _ZERO
-        x, y = W[X, agent], W[Y, agent]
-        if alive and heals_by_action(agent, M, L):
-            for slot in range(L[L_ACTIONS] - _TARGETS):
-                mask[agent, _TARGETS + slot] = can_heal(agent, slot, W, M, L, S)
-        elif alive:
-            for enemy in range(enemies):
-                unit = (agents + enemy) & _COLUMN
-                dx, dy = W[X, unit] - x, W[Y, unit] - y
-                mask[agent, _TARGETS + enemy] = dx * dx + dy * dy <= shoot
+        x, y, targets = W[X, agent], W[Y, agent], 0 if healer else agents
+        slots = L[L_ACTIONS] - _TARGETS if healer else L[L_ENEMIES]
+        for slot in range(slots if alive else 0):
+            unit = (targets + slot) & _COLUMN
+            dx, dy = W[X, unit] - x, W[Y, unit] - y
+            mask[agent, _TARGETS + slot] = dx * dx + dy * dy <= shoot
+            if healer and (slot >= agents or heals_by_action(unit, M, L)):
+                mask[agent, _TARGETS + slot] = False
 
 
 def see_units(first, last, side, W, M, L, S, obs, mask):
