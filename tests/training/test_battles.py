@@ -18,12 +18,16 @@ from a2po.algorithms.learner import PolicyLearner
 from a2po.algorithms.turn import evaluate
 from a2po.algorithms.update_rules import rule
 from a2po.config import TrainConfig, resolve
+from a2po.evaluation.curves import group_curves, plot_runs
+from a2po.evaluation.run_list import run_summary
 from a2po.networks.group import Group
 from a2po.networks.team_policy import TeamPolicy
+from a2po.training.metrics import rank, read_metrics
 from a2po.training.prepare import prepare
 from a2po.training.runs import open_policy
+from a2po.training.sinks.protocol import scalars
 from a2po.training.trainer import Trainer
-from a2po.training.view import SilentView
+from a2po.training.view import SilentView, Status, describe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -186,3 +190,60 @@ def test_a_team_with_states_per_agent_is_saved_exported_and_begins_another_run(i
         warm = config.model_copy(update={"init_from": str(start)})
         began = a2po.train(warm, name=f"from-{name}", runs=tmp_path, view=SilentView())
         assert began.step == 480
+
+
+class Watching(SilentView):
+    """Keeps every status."""
+
+    def __init__(self) -> None:
+        self.seen: list[Status] = []
+
+    def show(self, status: Status) -> None:
+        self.seen.append(status)
+
+
+def test_games_won_are_written_shown_drawn_and_listed(tmp_path: Path) -> None:
+    """The share of greedy games won, over the run: in the metrics, the view, the trackers, the plots and the list of runs."""
+    config = config_for("run.total_steps=1200", "run.evaluate_every=240", "run.evaluation_episodes=32", enemies=2)
+    view = Watching()
+    run = a2po.train(config, name="won", runs=tmp_path, view=view).run
+    rows = [row for row in read_metrics(run / "metrics.jsonl") if row["kind"] == "evaluation"]
+    shares = [row["won_mean"] for row in rows]
+    assert len(rows) == 5 and all(share * 32 == round(share * 32) for share in shares) and 0 < max(shares) <= 1
+    assert all(0 <= row["dead_allies_mean"] <= 3 and 1 <= row["length_mean"] <= 12 for row in rows)
+    last = view.seen[-1]
+    assert last.evaluation_rates == {"won": shares[-1]} and 0 <= last.rates["won"] <= 1
+    assert f"return {last.return_mean:,.1f}, won {last.rates['won']:.0%} · greedy {last.evaluation:,.1f}, won {shares[-1]:.0%}" in describe(
+        last
+    )
+    assert scalars(rows[-1]) == {"return/greedy": rows[-1]["return_mean"]} | {
+        f"greedy/{name}": rows[-1][f"{name}_mean"] for name in ("length", "won", "dead_allies", "dead_enemies")
+    }
+    [curve] = group_curves([run], metric="won")
+    assert curve.mean.tolist() == shares and curve.x.tolist() == [240, 480, 720, 960, 1200]
+    [training] = group_curves([run], metric="won_mean", x="time")
+    assert len(training.mean) == 5 and training.x[-1] == rows[-1]["time_s"]
+    assert plot_runs([run], tmp_path / "won.png", metric="won", x="both").is_file()
+    summary = run_summary(run)
+    assert summary["won"] == shares[-1]
+    best = max(rows, key=rank)
+    assert summary["best_evaluation"] == best["return_mean"]
+    assert (run / "checkpoints" / "best").read_text().strip() == f"step_{best['step']:012d}"
+
+
+def test_the_best_team_wins_most_and_then_has_the_highest_return(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a resume."""
+    games = iter([(5.0, False), (9.0, False), (1.0, True), (8.0, False), (2.0, True), (1.5, True)])
+    config = config_for("run.evaluate_every=240", "run.evaluation_episodes=2", "run.total_steps=960")
+
+    def evaluate(self: Any, step: int, progress: Any = None) -> list[dict[str, Any]]:
+        value, won = next(games)
+        return [{"return": value, "length": 3, "won": won, "dead_allies": 0.0, "dead_enemies": 1.0}] * 2
+
+    monkeypatch.setattr("a2po.training.greedy.GreedyEvaluator.evaluate", evaluate)
+    run = a2po.train(config, name="best", runs=tmp_path, view=SilentView()).run
+    best = run / "checkpoints" / "best"
+    assert best.read_text().strip() == "step_000000000720"
+    longer = config.model_copy(update={"run": config.run.model_copy(update={"total_steps": 1440})})
+    a2po.train(longer, name="best", resume=True, runs=tmp_path, view=SilentView())
+    assert best.read_text().strip() == "step_000000001200"
