@@ -47,6 +47,4 @@ def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threa
     from a2po.envs.smac.options import parse_options
 
     battle = MAPS[task.removeprefix(PREFIX)]
-    return StarCraftBattles(
-        task, battle, num_envs, seed=seed, device=device, num_threads=num_threads, options=parse_options(task, options)
-    )
+    return StarCraftBattles(task, battle, num_envs, seed=seed, device=device, num_threads=num_threads, options=parse_options(task, options))

@@ -98,9 +98,7 @@ class Simulation:
         ends = [len(copies) * share // threads for share in range(threads + 1)]
         helpers = []
         if self._executor is not None:
-            helpers = [
-                self._executor.submit(self._play, what, *part, *arguments) for part in zip(ends[1:-1], ends[2:], strict=True)
-            ]
+            helpers = [self._executor.submit(self._play, what, *part, *arguments) for part in zip(ends[1:-1], ends[2:], strict=True)]
         self._play(what, ends[0], ends[1], *arguments)
         for helper in helpers:
             helper.result()

@@ -16,7 +16,9 @@ STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES = 0, 1, 2
 LOOPS_PER_STEP = 8
 
 
-def play_battles(what, first, last, copies, seeds, actions, rewards, results, show, W, M, U, G, height, paths, S, roster, places, ranges, L, V):
+def play_battles(
+    what, first, last, copies, seeds, actions, rewards, results, show, W, M, U, G, height, paths, S, roster, places, ranges, L, V
+):
     """Play, or begin, the battles ``copies`` [K] from first to last of these. One function for all, because the loop is most of its code.
 
     Args:
