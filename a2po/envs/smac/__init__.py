@@ -5,6 +5,7 @@ SMAC's interface and the game's catalog data, not validated against the game's b
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from a2po.envs.smac.maps import MAPS
@@ -15,9 +16,16 @@ if TYPE_CHECKING:
 
     from a2po.envs.protocol import VectorEnv
 
-__all__ = ["make", "task_names"]
+__all__ = ["Duel", "Post", "battle", "duel", "make", "task_names"]
 
 PREFIX = "smac/"
+_HEAVY = {"duel": "duels", "Duel": "duels", "battle": "sandbox", "Post": "sandbox"}  # loaded when asked for: they need the compiler
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HEAVY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HEAVY[name]}"), name)
 
 
 def task_names() -> list[str]:

@@ -63,7 +63,7 @@ class StarCraftBattles:
         """Start the next episode in every copy; see ``VectorEnv.reset``."""
         self._begin(np.arange(self.num_envs), seeds, self._host)
         self._started = True
-        return _deliver(self._host, self._result)
+        return self._deliver(self._host, self._result)
 
     def step(self, actions: torch.Tensor, out: Observations | None = None) -> Step:
         """Play one step; see ``VectorEnv.step``."""
@@ -80,12 +80,12 @@ class StarCraftBattles:
         if ended.size:
             self._turn_over(ended, target)
         return Step(
-            observations=_deliver(target, out or self._result),
+            observations=self._deliver(target, out or self._result),
             reward=reward,
             terminated=torch.from_numpy(terminated).to(self.device),
             truncated=torch.from_numpy(truncated).to(self.device),
             invalid=torch.zeros(self.num_envs, dtype=torch.bool, device=self.device),
-            final=_deliver(self._final, self._final_result) if ended.size else self._final_result,
+            final=_copied(self._final, self._final_result) if ended.size else self._final_result,
         )
 
     def _checked(self, actions: torch.Tensor) -> np.ndarray:
@@ -113,9 +113,10 @@ class StarCraftBattles:
 
     def _turn_over(self, ended: np.ndarray, target: Observations) -> None:
         """Keep the true successors of the copies ``ended`` [K], record their episodes, and begin their next ones."""
-        for kept, shown in zip(self._final, target, strict=True):
-            assert kept is not None and shown is not None  # battles have masks
-            kept.numpy()[ended] = shown.numpy()[ended]
+        shown = (target.obs.numpy(), target.state.numpy(), self._mask, target.alive.numpy())
+        for kept, values in zip(self._final, shown, strict=True):
+            assert kept is not None  # battles have masks
+            kept.numpy()[ended] = values[ended]
         self._tracker.finish(ended, np.zeros(self.num_envs, bool), self._metrics())
         self._begin(ended, None, target)
 
@@ -140,9 +141,15 @@ class StarCraftBattles:
         return out if direct else self._host
 
     def _shown(self, target: Observations) -> Shown:
-        """The arrays of ``target``; the mask is kept here, because the next actions are held against it."""
+        """Where to write what: in ``target``, but for the mask, which stays here, because the next actions are held against it."""
         state = target.state.numpy()
         return Shown(target.obs.numpy(), state if state.ndim == 3 else state[:, None], self._mask, target.alive.numpy())
+
+    def _deliver(self, written: Observations, wanted: Observations) -> Observations:
+        """Bring what was written to where it is wanted, the mask with it."""
+        assert written.action_mask is not None  # battles have masks
+        written.action_mask.numpy()[...] = self._mask
+        return _copied(written, wanted)
 
     def snapshot(self) -> Snapshot:
         """What the battles look like now, for scripted players and pictures: copies of the units' rows."""
@@ -202,7 +209,7 @@ class StarCraftBattles:
         self.simulation.close()
 
 
-def _deliver(written: Observations, wanted: Observations) -> Observations:
+def _copied(written: Observations, wanted: Observations) -> Observations:
     if wanted is not written:
         for slot, values in zip(wanted, written, strict=True):
             if slot is not None and values is not None:

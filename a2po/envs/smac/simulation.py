@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from a2po.envs.smac import fields as f
 from a2po.envs.smac.layout import Layout
 from a2po.envs.smac.maps import BattleMap
 from a2po.envs.smac.options import Options
-from a2po.envs.smac.rules.battle import BEGIN_BATTLES, STEP_BATTLES
+from a2po.envs.smac.rules.battle import BEGIN_BATTLES, LOOP_BATTLES, STEP_BATTLES
 from a2po.envs.smac.rules.scoring import (
     S_ABSOLUTE,
     S_DEATH,
@@ -55,10 +56,18 @@ class Simulation:
         layout: what is seen.
         num_envs: B.
         num_threads: how many threads share the battles; None: one per core.
+        standing: where the units stand at first, [allies + enemies, 2], if not at the map's places.
     """
 
     def __init__(
-        self, battle: BattleMap, terrain: Terrain, options: Options, layout: Layout, num_envs: int, num_threads: int | None
+        self,
+        battle: BattleMap,
+        terrain: Terrain,
+        options: Options,
+        layout: Layout,
+        num_envs: int,
+        num_threads: int | None,
+        standing: np.ndarray | None = None,
     ) -> None:
         size = battle_size(battle)
         self.units = np.zeros((num_envs, f.FLOATS, size), np.float32)
@@ -68,7 +77,7 @@ class Simulation:
         self._all = np.arange(num_envs)
         self._play: Callable[..., None] = compiled(size).play_battles
         places = np.zeros((size + 2, 2), np.float32)
-        standing = standing_places(battle, terrain)
+        standing = standing_places(battle, terrain) if standing is None else standing
         places[: len(standing)], places[size:] = standing, battle.order_segment
         ground = np.concatenate([terrain.walkable.astype(np.int8), terrain.level[None].astype(np.int8)])
         table = unit_table(battle.units)
@@ -89,6 +98,10 @@ class Simulation:
         """Play one step of all battles with ``actions`` [B, N] int64: sets ``rewards`` [B] and ``results`` [B], and shows them."""
         self._share(STEP_BATTLES, self._all, self._no_seeds, actions, shown)
 
+    def loop(self, shown: Shown) -> None:
+        """Play one game loop of all battles, without orders; nothing is shown."""
+        self._share(LOOP_BATTLES, self._all, self._no_seeds, self._no_actions, shown)
+
     def _share(self, what: int, copies: np.ndarray, seeds: np.ndarray, actions: np.ndarray, shown: Shown) -> None:
         """Let each thread, this one included, do one range of ``copies``. A battle depends on no other: the split cannot matter."""
         table, ground, height, paths, scores, *begin = self._shared
@@ -98,7 +111,7 @@ class Simulation:
         ends = [len(copies) * share // threads for share in range(threads + 1)]
         helpers = []
         if self._executor is not None:
-            helpers = [self._executor.submit(self._play, what, *part, *arguments) for part in zip(ends[1:-1], ends[2:], strict=True)]
+            helpers = [self._executor.submit(self._play, what, *part, *arguments) for part in pairwise(ends[1:])]
         self._play(what, ends[0], ends[1], *arguments)
         for helper in helpers:
             helper.result()
