@@ -19,11 +19,7 @@ LOOPS_PER_STEP = 8
 def play_battles(
     what, first, last, copies, seeds, actions, rewards, results, show, W, M, U, G, height, paths, S, roster, places, ranges, L, V
 ):
-<<<<<<< HEAD
-    """Play, or begin, the battles ``copies`` [K] from first to last of these. One function for all, because the loop is most of its code.
-=======
     """Play, or begin, the battles ``copies`` [K] from first to last of these. One function for all: the loop is most of its code.
->>>>>>> main
 
     Args:
         what: STEP_BATTLES: ``actions`` [B, N] int64 are used, ``rewards`` [B] and ``results`` [B] are set. BEGIN_BATTLES: ``seeds``
