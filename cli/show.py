@@ -55,13 +55,19 @@ def show_run(facts: dict[str, Any]) -> None:
     bundle = "yes" if facts["bundle"] else f"none yet: a2po export {shlex.quote(facts['path'])}"
     rows = [
         ("steps", f"{_count(update.get('step', 0))} of {_count(_dict(config.get('run')).get('total_steps', 0))}"),
-        ("last return", f"{number(update.get('return_mean'))} while training, {number(evaluation.get('return_mean'))} greedy"),
+        ("last return", f"{number(update.get('return_mean'))} while training, {_greedy(evaluation)}"),
         ("checkpoints", f"{', '.join(facts['checkpoints']) or 'none'} (best: {facts['best'] or 'none'})"),
         ("bundle", bundle),
         ("results", ", ".join(facts["results"]) or "none"),
         *_origin_row(facts["provenance"]),
     ]
     _pairs(console, [*rows, *_provenance_rows({"run": facts["provenance"]})])
+
+
+def _greedy(evaluation: dict[str, Any]) -> str:
+    """The last greedy evaluation in words."""
+    won = evaluation.get("won_mean")
+    return f"{number(evaluation.get('return_mean'))} greedy" + (f", {won:.0%} won" if _is_number(won) else "")
 
 
 def show_evaluation(result: dict[str, Any]) -> None:

@@ -35,6 +35,8 @@ class TaskSpec:
     feature_names: tuple[tuple[str, ...], ...]
     action_names: tuple[tuple[str, ...], ...]
     exact_state: bool
+    observes_ids: bool = False
+    """Observations, and states where every agent has its own, tell which agent it is: shared networks need no other id."""
 
     @property
     def num_agents(self) -> int:

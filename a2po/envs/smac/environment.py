@@ -231,4 +231,5 @@ def _spec(task: str, battle: BattleMap, layout: Layout, options: Options) -> Tas
         feature_names=layout.feature_names,
         action_names=layout.action_names,
         exact_state=True,
+        observes_ids=options.observation == "on_policy",
     )
