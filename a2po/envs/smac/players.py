@@ -1,6 +1,7 @@
 """Scripts that play a battle for the whole team: SMAC's own heuristic, and attack-nearest.
 
-They look at the battle itself (``env.snapshot()``), not at the observations. In shapes: B battles, N agents, E enemies.
+They look at the battle itself (``env.snapshot()``), not at the observations. In shapes: B battles, N agents, E enemies, T target slots
+(the actions from 6 on). A slot is an enemy, or an agent to be healed where the agent that chooses is a medivac.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from a2po.envs.scripted import ScriptedPlayer
 from a2po.envs.smac.fields import T_HP
 from a2po.envs.smac.units import KINDS, unit_table
 
-NOTHING, STOP, FIRST_MOVE, FIRST_TARGET = 0, 1, 2, 6
+NOTHING, STOP, FIRST_MOVE, FIRST_TARGET = 0, 1, 2, 6  # actions
 DIRECTIONS = np.array([[0, 1], [0, -1], [1, 0], [-1, 0]], np.float32)  # of the moves: north, south, east, west
 EAST = DIRECTIONS[2]
 SIGHT = 9.0
+EVERYWHERE = 64.0  # farther than any two units of a map are apart
 MARAUDER, MEDIVAC = KINDS.index("marauder"), KINDS.index("medivac")
 LIFE = unit_table()[:, T_HP]
 NOBODY = -1
@@ -31,38 +33,33 @@ class Battlefield(Protocol):
     battle: Any  # a BattleMap: num_agents, num_enemies
 
     def snapshot(self) -> Any:
-        """The units of all battles (a2po.envs.smac.encoder.Snapshot)."""
+        """The units of all battles (``a2po.envs.smac.encoder.Snapshot``)."""
         ...
 
 
 class View:
-    """The units of B battles as a script sees them: agents in rows, whom they may act on in columns."""
+    """The living units of B battles, and what the agents' target slots hold."""
 
-    def __init__(self, env: Battlefield) -> None:
+    def __init__(self, env: Battlefield, num_slots: int) -> None:
         now, agents, units = env.snapshot(), env.battle.num_agents, env.battle.num_agents + env.battle.num_enemies
-        x, y, alive, kind = (np.asarray(values)[:, :units] for values in (now.x, now.y, now.alive, now.kind))
-        life = np.asarray(now.hp)[:, :units] / LIFE[kind]
-        self.position = np.stack([x, y], -1)  # [B, N + E, 2]
-        self.alive, self.enemies = alive[:, :agents], alive[:, agents:]
-        self.medivac = kind[:, :agents] == MEDIVAC
-        self.marauder = kind[:, :agents] == MARAUDER
-        self.enemy_medivac = kind[:, agents:] == MEDIVAC
-        self.life = life[:, :agents]
-        self.agents = agents
+        self.x, self.y, self.alive, self.kind = (np.asarray(values)[:, :units] for values in (now.x, now.y, now.alive, now.kind))
+        self.life = np.asarray(now.hp)[:, :units] / LIFE[self.kind]  # [B, N + E], 1 is whole
+        self.num_agents = agents
+        self.medivac = (self.kind[:, :agents] == MEDIVAC)[..., None]  # [B, N, 1]
+        self.marauder = (self.kind[:, :agents] == MARAUDER)[..., None]
+        columns = np.arange(num_slots) + np.where(self.medivac, 0, agents)  # [B, N, T]
+        exists = columns < np.where(self.medivac, agents, units)
+        self._columns = np.where(exists, columns, 0)
+        self.filled = exists & self.of_slots(self.alive)
+        self.distance = np.hypot(*(self.of_slots(axis) - axis[:, :agents, None] for axis in (self.x, self.y)))
 
-    def distances(self, others: np.ndarray) -> np.ndarray:
-        """[B, N, M] from the agents to ``others`` [B, M, 2], centre to centre."""
-        offsets = others[:, None] - self.position[:, : self.agents, None]
-        return np.hypot(offsets[..., 0], offsets[..., 1])
+    def of_slots(self, values: np.ndarray) -> np.ndarray:
+        """[B, N + E] of the units -> [B, N, T] of the agents' slots."""
+        return np.take_along_axis(values[:, None], self._columns, -1)
 
-    def to_enemies(self) -> np.ndarray:
-        """[B, N, E] distances to the living enemies, infinite to the dead."""
-        return np.where(self.enemies[:, None], self.distances(self.position[:, self.agents :]), np.inf)
-
-    def to_wounded(self) -> np.ndarray:
-        """[B, N, N] distances to living agents that lack life and can be healed, infinite to others."""
-        wounded = self.alive & (self.life < 1) & ~self.medivac
-        return np.where(wounded[:, None], self.distances(self.position[:, : self.agents]), np.inf)
+    def actions(self, chosen: np.ndarray, device: torch.device) -> Tensor:
+        """What the living do: ``chosen`` [B, N]; the dead do nothing."""
+        return torch.from_numpy(np.where(self.alive[:, : self.num_agents], chosen, NOTHING).astype(np.int64)).to(device)
 
 
 class Heuristic:
@@ -73,24 +70,22 @@ class Heuristic:
 
     def __init__(self, env: Battlefield) -> None:
         self._env = env
-        self._target: np.ndarray | None = None  # [B, N] column of the target, or NOBODY
+        self._target: np.ndarray | None = None  # [B, N] slot, or NOBODY
 
     def __call__(self, observations: Observations, begun: Tensor | None) -> Tensor:
         """Actions int64 [B, N]; ``begun`` [B] says whose episode has just begun."""
-        view = View(self._env)
-        distance = _side_by_side(view.to_enemies(), view.to_wounded())  # [B, N, 2, slots]
-        unfit = (view.marauder[..., None] & view.enemy_medivac[:, None])[..., : distance.shape[-1]]
-        distance[:, :, 0, : unfit.shape[-1]][unfit] = np.inf
-        choices = np.where(view.medivac[..., None], distance[:, :, 1], distance[:, :, 0])
-        nearest = np.where(np.isfinite(choices).any(-1), choices.argmin(-1), NOBODY)
+        view = View(self._env, _mask(observations).shape[-1] - FIRST_TARGET)
+        flier = view.of_slots(view.kind) == MEDIVAC
+        wounded = view.of_slots(view.life) < 1
+        fit = view.filled & np.where(view.medivac, wounded & ~flier, ~(view.marauder & flier))  # [B, N, T]
+        nearest = np.where(fit.any(-1), np.where(fit, view.distance, np.inf).argmin(-1), NOBODY)
         kept = self._kept(nearest, begun)
-        still_there = np.isfinite(np.take_along_axis(choices, np.maximum(kept, 0)[..., None], -1)[..., 0]) & (kept != NOBODY)
-        self._target = target = np.where(still_there, kept, nearest)
-        actions = np.where(target == NOBODY, STOP, FIRST_TARGET + target)
-        return torch.from_numpy(np.where(view.alive, actions, NOTHING)).to(observations.obs.device)
+        still_fit = np.take_along_axis(fit, np.maximum(kept, 0)[..., None], -1)[..., 0] & (kept != NOBODY)
+        self._target = np.where(still_fit, kept, nearest)
+        return view.actions(np.where(self._target == NOBODY, STOP, FIRST_TARGET + self._target), observations.obs.device)
 
     def _kept(self, nearest: np.ndarray, begun: Tensor | None) -> np.ndarray:
-        """The targets of the step before, none where an episode begins."""
+        """[B, N]: the targets of the step before, none where an episode begins."""
         if self._target is None or begun is None:
             return np.full_like(nearest, NOBODY)
         return np.where(begun.cpu().numpy()[:, None], NOBODY, self._target)
@@ -99,7 +94,7 @@ class Heuristic:
 class Nearest:
     """Attack the nearest target that the mask allows; else step towards the nearest enemy in sight, else east.
 
-    Medivacs heal whom the mask allows and who has the smallest part of its life.
+    Medivacs heal, of those whom the mask allows, the one with the smallest part of its life.
     """
 
     def __init__(self, env: Battlefield) -> None:
@@ -107,33 +102,33 @@ class Nearest:
 
     def __call__(self, observations: Observations, begun: Tensor | None) -> Tensor:
         """Actions int64 [B, N]."""
-        view, mask = View(self._env), cast(Tensor, observations.action_mask).cpu().numpy()
-        to_enemies, life = view.to_enemies(), np.broadcast_to(view.life[:, None], (*view.life.shape, view.agents))
-        costs = _side_by_side(to_enemies, life)
-        cost = np.where(view.medivac[..., None], costs[:, :, 1], costs[:, :, 0])
-        targets = mask[..., FIRST_TARGET : FIRST_TARGET + cost.shape[-1]]
-        cost = np.where(targets, cost[..., : targets.shape[-1]], np.inf)
-        actions = np.where(targets.any(-1), FIRST_TARGET + cost.argmin(-1), self._moves(view, to_enemies, mask))
-        return torch.from_numpy(np.where(view.alive, actions, NOTHING)).to(observations.obs.device)
-
-    def _moves(self, view: View, to_enemies: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """[B, N]: the legal move that leads best to the nearest enemy in sight, or east; to stop where none does."""
-        nearest = to_enemies.argmin(-1)
-        goal = np.take_along_axis(view.position[:, view.agents :], nearest[..., None], 1)
-        heading = np.where((to_enemies.min(-1) < SIGHT)[..., None], goal - view.position[:, : view.agents], EAST)
-        progress = np.where(mask[..., FIRST_MOVE:FIRST_TARGET], heading @ DIRECTIONS.T, -np.inf)
-        return np.where(progress.max(-1) > 0, FIRST_MOVE + progress.argmax(-1), STOP)
+        mask = _mask(observations)
+        allowed = mask[..., FIRST_TARGET:]
+        view = View(self._env, allowed.shape[-1])
+        cost = np.where(view.medivac, view.of_slots(view.life), view.distance)
+        target = np.where(allowed, cost, np.inf).argmin(-1)
+        chosen = np.where(allowed.any(-1), FIRST_TARGET + target, _moves(view, mask[..., FIRST_MOVE:FIRST_TARGET]))
+        return view.actions(chosen, observations.obs.device)
 
 
-def _side_by_side(enemies: np.ndarray, agents: np.ndarray) -> np.ndarray:
-    """[B, N, E] and [B, N, N] -> [B, N, 2, max(E, N)], infinite where there is nobody."""
-    both = np.full((*enemies.shape[:2], 2, max(enemies.shape[-1], agents.shape[-1])), np.inf, np.float64)
-    both[:, :, 0, : enemies.shape[-1]], both[:, :, 1, : agents.shape[-1]] = enemies, agents
-    return both
+def _moves(view: View, legal: np.ndarray) -> np.ndarray:
+    """[B, N]: of the ``legal`` moves [B, N, 4] the one that leads best to the nearest enemy in sight, or east; else stop."""
+    agents, place = view.num_agents, np.stack([view.x, view.y], -1)
+    offset = place[:, None, agents:] - place[:, :agents, None]  # [B, N, E, 2]
+    distance = np.where(view.alive[:, None, agents:], np.hypot(offset[..., 0], offset[..., 1]), np.inf)
+    nearest = np.take_along_axis(offset, distance.argmin(-1)[..., None, None], 2)[:, :, 0]
+    heading = np.where((distance.min(-1) < SIGHT)[..., None], nearest, EAST)
+    progress = np.where(legal, heading @ DIRECTIONS.T, -np.inf)
+    return np.where(progress.max(-1) > 0, FIRST_MOVE + progress.argmax(-1), STOP)
+
+
+def _mask(observations: Observations) -> np.ndarray:
+    """Legal actions, bool [B, N, A]."""
+    return cast(Tensor, observations.action_mask).cpu().numpy()
 
 
 PLAYERS = {
-    # Orders reach as far as the map: SMAC's heuristic gives them past its own action mask.
-    "heuristic": ScriptedPlayer(lambda env, seed: Heuristic(cast(Battlefield, env)), {"shoot_range": 64.0}),
+    # SMAC's heuristic orders attacks beyond the action mask's range.
+    "heuristic": ScriptedPlayer(lambda env, seed: Heuristic(cast(Battlefield, env)), {"shoot_range": EVERYWHERE}),
     "nearest": ScriptedPlayer(lambda env, seed: Nearest(cast(Battlefield, env))),
 }
