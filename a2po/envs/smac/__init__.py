@@ -1,0 +1,1 @@
+"""StarCraft micromanagement battles: units, maps and rules."""
