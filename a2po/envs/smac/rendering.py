@@ -1,0 +1,217 @@
+"""A battle from above: terrain, units, health, shields, what was shot since the last picture, and who fell.
+
+Allies are blue, enemies red. A unit is a disc of its own radius with a beak where it looks and the mark of its type:
+m marine, M marauder, + medivac, S stalker, Z zealot, C colossus, z zergling, H hydralisk, B baneling, X spine crawler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from a2po.envs.smac import fields as f
+from a2po.envs.smac.canvas import Canvas, Colour, Point, ground, toward, window_of
+
+if TYPE_CHECKING:
+    from a2po.envs.smac.terrain import Terrain
+
+MARKS = {
+    "marine": "m", "marauder": "M", "medivac": "+", "stalker": "S", "zealot": "Z", "colossus": "C",
+    "zergling": "z", "hydralisk": "H", "baneling": "B", "spine_crawler": "X",
+}  # fmt: skip
+SIDES: tuple[Colour, Colour] = ((70, 145, 235), (225, 85, 65))
+BRIGHT: tuple[Colour, Colour] = ((150, 215, 255), (255, 190, 120))  # of what they shoot
+DARK: Colour = (12, 14, 18)
+WHITE: Colour = (245, 245, 245)
+SHIELD: Colour = (90, 200, 255)
+HEAL: Colour = (120, 255, 140)
+BURST: Colour = (170, 230, 60)
+FADING_LOOPS = 40
+"""A fallen unit can be seen for so long."""
+
+PIXELS_PER_CELL = 24
+NUMBERED = 12
+"""Larger teams have no numbers: they would hide each other."""
+
+
+def picture_size(terrain: Terrain) -> tuple[int, int]:
+    """The (width, height) that shows a whole map well."""
+    west, south, east, north = window_of(terrain)
+    return round((east - west) * PIXELS_PER_CELL / 2) * 2, round((north - south) * PIXELS_PER_CELL / 2) * 2
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One battle at one time: its memory, as fields.py describes it."""
+
+    W: np.ndarray
+    M: np.ndarray
+
+    @property
+    def loop(self) -> int:
+        """Game loops since the battle began."""
+        return int(self.M[f.CLOCK, f.LOOP])
+
+    @property
+    def battle(self) -> tuple[int, int]:
+        """Tells battles apart."""
+        return int(self.M[f.CLOCK, f.SEED_LOW]), int(self.M[f.CLOCK, f.SEED_HIGH])
+
+    def alive(self, unit: int) -> bool:
+        """The unit lives."""
+        return bool(self.M[f.ALIVE, unit])
+
+    def place(self, unit: int) -> Point:
+        """Where a living unit is."""
+        return float(self.W[f.X, unit]), float(self.W[f.Y, unit])
+
+
+@dataclass(frozen=True)
+class Fallen:
+    """Who died, where and when."""
+
+    place: Point
+    radius: float
+    side: int
+    loop: int
+
+
+@dataclass
+class BattleRenderer:
+    """Draws one battle, or one after the other. ``kinds`` and ``table`` [types, TYPE_COLUMNS] are the unit types' names and numbers."""
+
+    terrain: Terrain
+    kinds: tuple[str, ...]
+    table: np.ndarray
+    size: tuple[int, int]
+    _grounds: dict[int, Canvas] = field(default_factory=dict)
+    _before: Moment | None = None
+    _now: Moment | None = None
+    _fallen: list[Fallen] = field(default_factory=list)
+
+    def render(self, W: np.ndarray, M: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3] of one battle's memory W [FLOATS, P] and M [INTS, P], with the shots since another moment was drawn."""
+        self._advance(Moment(W.copy(), M.copy()))
+        now, before, variant = self._now, self._before, int(M[f.CLOCK, f.VARIANT])
+        assert now is not None
+        if variant not in self._grounds:
+            self._grounds[variant] = ground(self.terrain, variant, self.size)
+        canvas = self._grounds[variant].copy()
+        self._draw_fallen(canvas, now)
+        living = [unit for unit in np.flatnonzero(now.M[f.ALIVE]) if now.M[f.KIND, unit] >= 0]
+        living.sort(key=lambda unit: (self._number(now, unit, f.T_FLIES), now.W[f.RADIUS, unit]))
+        for unit in living:
+            self._draw_body(canvas, now, unit)
+        self._draw_heals(canvas, now)
+        if before is not None:
+            self._draw_shots(canvas, before, now)
+        self._draw_missiles(canvas, now)
+        numbered = int(now.M[f.CLOCK, f.NUM_ALLIES]) <= NUMBERED
+        for unit in living:
+            self._draw_bars(canvas, now, unit)
+            if numbered and now.M[f.SIDE, unit] == 0:
+                x, y = now.place(unit)
+                canvas.text(x, y - now.W[f.RADIUS, unit] - 0.22, str(unit), 0.5, WHITE, DARK)
+        return canvas.picture()
+
+    def _advance(self, moment: Moment) -> None:
+        """Remember a moment. The same one drawn twice gives the same picture; another battle begins without a past."""
+        if self._now is None or moment.battle != self._now.battle or moment.loop < self._now.loop:
+            self._before, self._fallen = None, []
+        elif moment.loop > self._now.loop:
+            self._before = self._now
+            for unit in np.flatnonzero((self._now.M[f.ALIVE] == 1) & (moment.M[f.ALIVE] == 0)):
+                radius, side = float(self._now.W[f.RADIUS, unit]), int(self._now.M[f.SIDE, unit])
+                self._fallen.append(Fallen(self._now.place(unit), radius, side, moment.loop))
+        self._now = moment
+
+    def _number(self, moment: Moment, unit: int, column: int) -> float:
+        """A number of the unit's type."""
+        return float(self.table[moment.M[f.KIND, unit], column])
+
+    def _draw_fallen(self, canvas: Canvas, now: Moment) -> None:
+        for fallen in self._fallen:
+            alpha = round(220 * (1 - (now.loop - fallen.loop) / FADING_LOOPS))
+            if alpha > 0:
+                (x, y), arm = fallen.place, 0.6 * fallen.radius
+                canvas.disc(x, y, fallen.radius, DARK, alpha // 2)
+                canvas.line([(x - arm, y - arm), (x + arm, y + arm)], SIDES[fallen.side], alpha, 0.12)
+                canvas.line([(x - arm, y + arm), (x + arm, y - arm)], SIDES[fallen.side], alpha, 0.12)
+
+    def _draw_body(self, canvas: Canvas, now: Moment, unit: int) -> None:
+        (x, y), radius, side = now.place(unit), float(now.W[f.RADIUS, unit]), int(now.M[f.SIDE, unit])
+        dx, dy = float(now.W[f.FACING_X, unit]), float(now.W[f.FACING_Y, unit])
+        tip, wide = 1.15 * radius + 0.25, 0.7 * radius
+        beak = [(x + tip * dx, y + tip * dy), (x + wide * (dx - dy), y + wide * (dy + dx)), (x + wide * (dx + dy), y + wide * (dy - dx))]
+        canvas.shape(beak, WHITE)
+        high = self._number(now, unit, f.T_FLIES) or self._number(now, unit, f.T_CLIFFS)
+        canvas.disc(x, y, radius, SIDES[side], 190 if high else 255, rim=DARK)
+        mark = MARKS.get(self.kinds[now.M[f.KIND, unit]], "?")
+        canvas.text(x, y, mark, 1.5 * radius, WHITE)
+
+    def _draw_bars(self, canvas: Canvas, now: Moment, unit: int) -> None:
+        (x, y), radius = now.place(unit), float(now.W[f.RADIUS, unit])
+        west, south = x - radius, y + radius + 0.08
+        part = float(now.W[f.HP, unit] / max(now.W[f.HP_MAX, unit], 1e-6))
+        bars = [(part, (round(255 * min(1.0, 2 - 2 * part)), round(220 * min(1.0, 2 * part)), 60))]
+        if now.W[f.SHIELD_MAX, unit] > 0:
+            bars.append((float(now.W[f.SHIELD, unit] / now.W[f.SHIELD_MAX, unit]), SHIELD))
+        for part, colour in bars:
+            canvas.box(west, south, west + 2 * radius, south + 0.17, DARK, 220)
+            if part > 0:
+                canvas.box(west, south, west + 2 * radius * min(part, 1.0), south + 0.17, colour)
+            south += 0.19
+
+    def _draw_heals(self, canvas: Canvas, now: Moment) -> None:
+        for unit in np.flatnonzero((now.M[f.ALIVE] == 1) & (now.M[f.TARGET] >= 0)):
+            patient, reach = int(now.M[f.TARGET, unit]), self._number(now, unit, f.T_HEAL_RANGE)
+            if self._number(now, unit, f.T_HEAL) <= 0 or not now.alive(patient):
+                continue
+            distance, _ = toward(now.place(unit), now.place(patient))
+            if distance <= reach + now.W[f.RADIUS, unit] + now.W[f.RADIUS, patient]:
+                canvas.line([now.place(unit), now.place(patient)], HEAL, 170, 0.16)
+
+    def _draw_shots(self, canvas: Canvas, before: Moment, now: Moment) -> None:
+        """Who attacked whom since ``before``; banelings that burst."""
+        for unit in np.flatnonzero(before.M[f.ALIVE]):
+            side, area, radius = (
+                int(before.M[f.SIDE, unit]),
+                self._number(before, unit, f.T_AREA),
+                self._number(before, unit, f.T_AREA_RADIUS),
+            )
+            if area == f.BURST and not now.alive(unit):
+                canvas.disc(*before.place(unit), radius, BURST, 90, rim=BURST, width=0.1)
+            if area == f.BURST or now.M[f.ATTACKS, unit] <= before.M[f.ATTACKS, unit]:
+                continue
+            start = now.place(unit) if now.alive(unit) else before.place(unit)
+            for target in _targets(before, now, unit):
+                end = now.place(target) if now.alive(target) else before.place(target)
+                canvas.line([start, end], BRIGHT[side], 200, 0.1)
+                canvas.disc(*end, 0.13, WHITE, 230)
+                if area == f.LINE:
+                    _, (dx, dy) = toward(start, end)
+                    sweep = [(end[0] - radius * dy, end[1] + radius * dx), (end[0] + radius * dy, end[1] - radius * dx)]
+                    canvas.line(sweep, BRIGHT[side], 230, 0.3)
+
+    def _draw_missiles(self, canvas: Canvas, now: Moment) -> None:
+        for unit in np.flatnonzero((now.M[f.FLIGHT] >= 0) & (now.M[f.KIND] >= 0)):
+            target = int(now.M[f.FLIGHT_TARGET, unit])
+            if target < 0 or not (now.alive(target) and now.alive(unit)):
+                continue
+            distance, (dx, dy) = toward(now.place(unit), now.place(target))
+            left = min(distance, float(now.M[f.FLIGHT, unit]) * self._number(now, unit, f.T_MISSILE))
+            (x, y), colour = now.place(target), BRIGHT[int(now.M[f.SIDE, unit])]
+            x, y = x - left * dx, y - left * dy
+            canvas.line([(x - 0.5 * dx, y - 0.5 * dy), (x, y)], colour, 255, 0.16)
+            canvas.disc(x, y, 0.15, WHITE)
+
+
+def _targets(before: Moment, now: Moment, unit: int) -> Iterator[int]:
+    """Whom a unit that attacked aimed at: the last one that is known, who lived when the last picture was drawn."""
+    for target in (now.M[f.AIM, unit], now.M[f.TARGET, unit], before.M[f.AIM, unit], before.M[f.TARGET, unit]):
+        if target >= 0 and before.alive(target):
+            yield int(target)
+            return
