@@ -27,7 +27,9 @@ BEAM_X, BEAM_Y = 17, 18  # centre of a line attack that is on its way
 BEAM_DX, BEAM_DY = 19, 20  # and the unit vector along which it sweeps
 BEFORE = 21  # hp + shield when the last environment step ended
 RULE = 22  # not per unit: the battle's own values of the options, columns below
-FLOATS = 23
+SHIFT_X, SHIFT_Y = 23, 24  # how bodies push each other in one pass
+HP_REGEN, SHIELD_REGEN = 25, 26  # per loop
+FLOATS = 27
 
 # Rows of M.
 KIND = 0  # row of the table of unit types; -1: an empty column
@@ -44,7 +46,7 @@ SECOND = 10  # loops until the second blow of a double attack; -1: none
 AIM = 11  # whom the begun blow is for
 FLIGHT = 12  # loops until what was shot arrives; -1: nothing is on its way
 FLIGHT_TARGET = 13
-CALM = 14  # loops since the last damage
+CALM = 14  # loops without damage that are still missing until shields grow again
 PROVOKER = 15  # who shot at the unit or at a friend that called for help; -1: nobody
 HELP = 16  # loops until the unit may call for help again
 RANK = 17  # FIGHTING, MOVING or IDLE in this loop
@@ -53,13 +55,23 @@ CREDIT = 19  # 1 once the unit's death was counted in the reward
 HITS = 20  # damage events that the unit took
 ATTACKS = 21  # attacks that the unit began
 CLOCK = 22  # not per unit: counters of the battle, columns below
-INTS = 23
+REACHES = 23  # plane bits that the unit can hurt; a healer threatens all
+EVENT = 24  # bits: what falls in this loop
+QUEUE = 25  # in which order
+INTS = 26
 
 # Columns of W[RULE]: the options as this battle drew them.
 JITTER_LOW, JITTER_HIGH = 0, 1  # loops added to a weapon's period
 FLIGHT_SCALE = 2  # 1: missiles fly; 0: they arrive at once
 ACQUIRE_SLOP = 3  # added to the scan range
-RULES = 4
+SPAWN_JITTER = 4  # cells, to each side
+TERRAIN_VARIANT = 5  # 0 or 1
+ORDER_DELAY = 6  # loops
+MEDIVAC_MODE = 7  # SCAN_MOVE or IDLE_HEAL
+AT_ONCE = 8  # 1: simultaneous blows
+SHUFFLE = 9  # 1: the enemies of one type change places
+HEAD_START = 10  # loops that the enemy has been moving when the agents see it first
+RULES = 11
 
 # Columns of M[CLOCK].
 SEED_LOW, SEED_HIGH = 0, 1  # of the episode, as bit patterns
@@ -70,7 +82,11 @@ VARIANT = 6  # which of the terrain's walkable grids
 DELAY = 7  # loops that an order takes to reach a unit
 MEDIVAC = 8  # how an enemy medivac understands an attack-move: SCAN_MOVE or IDLE_HEAL
 SIMULTANEOUS = 9  # 1: the blows of one loop fall at once; 0: one after the other
-CLOCKS = 10
+HEALERS = 10  # how many units heal
+CLOCKS = 11
+
+# Bits of M[EVENT].
+BLOW, SECOND_BLOW, ARRIVAL, EXPLOSION = 1, 2, 4, 8
 
 # Orders.
 STOP = 0  # stand still, look at nobody

@@ -1,0 +1,1 @@
+"""The rules of battles: plain functions that ``specialise`` compiles."""

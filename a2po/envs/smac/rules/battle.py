@@ -1,0 +1,44 @@
+"""Battles in a batch: orders, game loops, reward, end. The one function that others call, for a range of battles that a thread does."""
+
+from __future__ import annotations
+
+from a2po.envs.smac.fields import BEFORE, CLOCK, DELAY, HEAD_START, HP, NUM_ALLIES, RULE, SHIELD, STEP
+from a2po.envs.smac.rules.loop import play_loop
+from a2po.envs.smac.rules.orders import command
+from a2po.envs.smac.rules.scoring import outcome, reward
+from a2po.envs.smac.rules.spawning import begin
+
+P = 16  # bound anew by specialise()
+
+# What to do with the battles: one environment step, begin them, or one game loop without orders and score.
+STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES = 0, 1, 2
+LOOPS_PER_STEP = 8
+
+
+def play_battles(what, first, last, copies, seeds, actions, rewards, results, W, M, U, G, paths, S, roster, places, ranges):  # noqa: ANN001, ANN201
+    """Play, or begin, the battles ``copies`` [K] from first to last of these. One function for all, because the loop is most of its code.
+
+    Args:
+        what: STEP_BATTLES: ``actions`` [B, N] int64 are used, ``rewards`` [B] and ``results`` [B] are set. BEGIN_BATTLES: ``seeds``
+            [K, 2] int32, ``roster``, ``places`` and ``ranges`` are used. LOOP_BATTLES.
+        first, last: a range in ``copies``.
+        W, M: [B, FLOATS, P] and [B, INTS, P]; the rest as in ``play_loop``, ``begin`` and ``reward``.
+    """
+    for k in range(first, last):
+        b = copies[k]
+        own_W, own_M = W[b], M[b]
+        loops = LOOPS_PER_STEP if what == STEP_BATTLES else 1
+        if what == BEGIN_BATTLES:
+            begin(own_W, own_M, U, roster, places, ranges, seeds[k, 0], seeds[k, 1])
+            loops = int(own_W[RULE, HEAD_START])
+        for loop in range(loops):
+            if what == STEP_BATTLES and loop == own_M[CLOCK, DELAY]:
+                command(0, own_M[CLOCK, NUM_ALLIES], own_W, own_M, U, actions[b])
+            play_loop(own_W, own_M, U, G, paths)
+        if what == BEGIN_BATTLES:
+            for i in range(P):
+                own_W[BEFORE, i] = own_W[HP, i] + own_W[SHIELD, i]
+        if what == STEP_BATTLES:
+            own_M[CLOCK, STEP] += 1
+            results[b] = outcome(own_W, own_M, U, S)
+            rewards[b] = reward(own_W, own_M, S, results[b])

@@ -1,0 +1,210 @@
+"""Units go where they want to, round cliffs; bodies keep each other away; walls hold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from a2po.envs.smac.fields import (
+    ALIVE,
+    ATTACK_MOVE,
+    CLOCK,
+    FACING_X,
+    FACING_Y,
+    FAR,
+    FIGHTING,
+    GOAL_X,
+    GOAL_Y,
+    IDLE,
+    KIND,
+    LAYERS,
+    MOVE,
+    MOVING,
+    NEXT_X,
+    NEXT_Y,
+    ORDER,
+    RANK,
+    SEPARATION,
+    SHIFT_X,
+    SHIFT_Y,
+    SIDE,
+    SIZE,
+    T_ACCELERATION,
+    T_CLIFFS,
+    T_FLIES,
+    T_INNER,
+    T_SPEED,
+    T_TURN_COS,
+    T_TURN_SIN,
+    TARGET,
+    VARIANT,
+    VELOCITY_X,
+    VELOCITY_Y,
+    X,
+    Y,
+)
+from a2po.envs.smac.rules.targets import stands_by
+
+P = 16  # bound anew by specialise()
+
+_ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
+_TINY = np.float32(1e-12)
+_TIE = np.float32(1e-6)  # two bodies on one point part along x, the later one to the east
+_LONGEST_SHIFT = np.float32(0.2)
+_ARRIVED = np.float32(0.01)
+_EDGE_LOW, _EDGE_HIGH = np.float32(0.5), np.float32(SIZE - 0.5)
+_NEAR = np.float32(0.5 * FAR)
+
+
+def steer(first, last, W, M, U, G, paths):  # noqa: ANN001, ANN201
+    """Set the next positions of units first..last as if nobody stood in their way."""
+    for i in range(first, last):
+        if M[ALIVE, i] == 0:
+            continue
+        W[NEXT_X, i], W[NEXT_Y, i] = W[X, i], W[Y, i]
+        goes, gx, gy = destination(i, W, M, U)
+        kind = M[KIND, i]
+        if U[kind, T_ACCELERATION] > 0:
+            glide(i, goes, gx, gy, W, U, kind)
+        elif goes:
+            if U[kind, T_CLIFFS] == 0 and paths.shape[1] > 1:
+                gx, gy = around_cliffs(i, gx, gy, W, M, paths)
+            dx, dy = gx - W[X, i], gy - W[Y, i]
+            distance = np.sqrt(dx * dx + dy * dy)
+            if distance > _ARRIVED:
+                step = min(U[kind, T_SPEED], distance) / distance
+                W[NEXT_X, i] += dx * step
+                W[NEXT_Y, i] += dy * step
+                M[RANK, i] = MOVING
+                turn_towards(i, dx, dy, distance, W, U, kind)
+
+
+def destination(i, W, M, U):  # noqa: ANN001, ANN201
+    """(whether unit ``i`` wants to go, x, y): to its target as long as that is out of reach, else to its goal."""
+    if M[RANK, i] == FIGHTING or U[M[KIND, i], T_SPEED] == 0:
+        return False, _ZERO, _ZERO
+    target, order = M[TARGET, i], M[ORDER, i]
+    if target >= 0 and (order != ATTACK_MOVE or not stands_by(i, M, U)):
+        return True, W[X, target], W[Y, target]
+    if order == MOVE or (order == ATTACK_MOVE and not stands_by(i, M, U)):
+        return True, W[GOAL_X, i], W[GOAL_Y, i]
+    return False, _ZERO, _ZERO
+
+
+def around_cliffs(i, gx, gy, W, M, paths):  # noqa: ANN001, ANN201
+    """The goal itself if one can walk straight to it, else the middle of the cell where the path bends next."""
+    here = SIZE * int(W[X, i]) + int(W[Y, i])
+    there = SIZE * min(max(int(gx), 0), SIZE - 1) + min(max(int(gy), 0), SIZE - 1)
+    bend = paths[M[CLOCK, VARIANT], here, there]
+    if bend < 0 or bend == there:
+        return gx, gy
+    return np.float32(bend // SIZE) + _HALF, np.float32(bend % SIZE) + _HALF
+
+
+def glide(i, goes, gx, gy, W, U, kind):  # noqa: ANN001, ANN201
+    """Units with inertia: the velocity changes by at most the acceleration, in time to stop at the goal."""
+    wish_x, wish_y = _ZERO, _ZERO
+    if goes:
+        dx, dy = gx - W[X, i], gy - W[Y, i]
+        distance = np.sqrt(dx * dx + dy * dy)
+        if distance > _ARRIVED:
+            speed = min(min(U[kind, T_SPEED], np.sqrt(_TWO * U[kind, T_ACCELERATION] * distance)), distance)
+            wish_x, wish_y = dx / distance * speed, dy / distance * speed
+            turn_towards(i, dx, dy, distance, W, U, kind)
+    old_x, old_y = W[VELOCITY_X, i], W[VELOCITY_Y, i]
+    change_x, change_y = wish_x - old_x, wish_y - old_y
+    change = np.sqrt(change_x * change_x + change_y * change_y)
+    share = U[kind, T_ACCELERATION] / change if change > U[kind, T_ACCELERATION] else _ONE
+    W[VELOCITY_X, i], W[VELOCITY_Y, i] = old_x + share * change_x, old_y + share * change_y
+    W[NEXT_X, i] += _HALF * (old_x + W[VELOCITY_X, i])
+    W[NEXT_Y, i] += _HALF * (old_y + W[VELOCITY_Y, i])
+
+
+def turn_towards(i, dx, dy, distance, W, U, kind):  # noqa: ANN001, ANN201
+    """Face (dx, dy), of length ``distance``; at most one loop's turn."""
+    if distance <= 0:
+        return
+    dx, dy = dx / distance, dy / distance
+    fx, fy = W[FACING_X, i], W[FACING_Y, i]
+    if fx * dx + fy * dy >= U[kind, T_TURN_COS]:
+        W[FACING_X, i], W[FACING_Y, i] = dx, dy
+    else:
+        cos = U[kind, T_TURN_COS]
+        sin = U[kind, T_TURN_SIN] if fx * dy - fy * dx >= 0 else -U[kind, T_TURN_SIN]
+        W[FACING_X, i], W[FACING_Y, i] = fx * cos - fy * sin, fx * sin + fy * cos
+
+
+def separate(first, last, W, M):  # noqa: ANN001, ANN201
+    """Set how far units first..last are pushed; return True if any two bodies overlap.
+
+    Among friends a fighting unit does not give way, a moving one does to it, and pushes idle ones aside; two of a kind share.
+    Among foes nobody can be pushed by the other: the one that moves gives way, two that move share.
+    """
+    touched = False
+    for i in range(first, last):
+        W[SHIFT_X, i] = W[SHIFT_Y, i] = _ZERO
+        if M[ALIVE, i] == 0 or M[RANK, i] == FIGHTING:
+            continue
+        x, y, size = W[NEXT_X, i], W[NEXT_Y, i], W[SEPARATION, i]
+        side, layers, rank = M[SIDE, i], M[LAYERS, i], np.float32(M[RANK, i])
+        moves = _ONE if M[RANK, i] == MOVING else _ZERO
+        own = np.float32(i)
+        sum_x, sum_y, deepest = _ZERO, _ZERO, _ZERO
+        for j in range(P):
+            dx = x - W[NEXT_X, j] + _TIE * (own - np.float32(j))
+            dy = y - W[NEXT_Y, j]
+            square = dx * dx + dy * dy + _TINY
+            apart = np.sqrt(square)
+            depth = size + W[SEPARATION, j] - apart
+            friends = M[SIDE, j] == side
+            other = np.float32(M[RANK, j])
+            other_moves = _ONE if M[RANK, j] == MOVING else _ZERO
+            lead = rank - other if friends else moves - other_moves
+            share = _HALF + _HALF * lead
+            share = share if share < _ONE else _ONE
+            share = share if share > _ZERO else _ZERO
+            push = share * depth / apart
+            meets = (depth > _ZERO) & (np.int32(M[LAYERS, j] & layers) != 0)
+            push = push if meets else _ZERO
+            sum_x += push * dx
+            sum_y += push * dy
+        length = np.sqrt(sum_x * sum_x + sum_y * sum_y)
+        if length > _ZERO:
+            touched = True
+            shorter = _LONGEST_SHIFT / length if length > _LONGEST_SHIFT else _ONE
+            W[SHIFT_X, i], W[SHIFT_Y, i] = sum_x * shorter, sum_y * shorter
+    return touched
+
+
+def shift(first, last, W):  # noqa: ANN001, ANN201
+    """Apply what ``separate`` found."""
+    for i in range(first, last):
+        W[NEXT_X, i] += W[SHIFT_X, i]
+        W[NEXT_Y, i] += W[SHIFT_Y, i]
+
+
+def arrive(first, last, W, M, U, G):  # noqa: ANN001, ANN201
+    """Bring units first..last to their next positions, along x and then along y as far as walls and the map's edge let them."""
+    for i in range(first, last):
+        if M[ALIVE, i] == 0:
+            continue
+        kind = M[KIND, i]
+        x, y = W[X, i], W[Y, i]
+        nx = min(max(W[NEXT_X, i], _EDGE_LOW), _EDGE_HIGH)
+        ny = min(max(W[NEXT_Y, i], _EDGE_LOW), _EDGE_HIGH)
+        if U[kind, T_FLIES] == 0 and (nx != x or ny != y):
+            plane = 2 if U[kind, T_CLIFFS] > 0 else M[CLOCK, VARIANT]
+            inner = U[kind, T_INNER]
+            if not fits(nx, ny, inner, G, plane) and fits(x, y, inner, G, plane):
+                nx = nx if fits(nx, y, inner, G, plane) else x
+                ny = ny if fits(nx, ny, inner, G, plane) else y
+        W[X, i] = W[NEXT_X, i] = nx
+        W[Y, i] = W[NEXT_Y, i] = ny
+        if M[ORDER, i] == MOVE and abs(W[GOAL_X, i] - nx) + abs(W[GOAL_Y, i] - ny) < _ARRIVED:
+            M[RANK, i] = IDLE
+
+
+def fits(x, y, inner, G, plane):  # noqa: ANN001, ANN201
+    """True if the square of half side ``inner`` around (x, y) lies on ground that can be walked on."""
+    west, east, south, north = int(x - inner), int(x + inner), int(y - inner), int(y + inner)
+    east, north = min(east, SIZE - 1), min(north, SIZE - 1)
+    return G[plane, west, south] > 0 and G[plane, west, north] > 0 and G[plane, east, south] > 0 and G[plane, east, north] > 0

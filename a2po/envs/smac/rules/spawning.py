@@ -1,0 +1,166 @@
+"""How a battle begins: the day's rules are drawn, units stand at their places, and the enemy has been on its way for a moment."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from a2po.envs.smac.fields import (
+    ALIVE,
+    AT_ONCE,
+    CLOCK,
+    DELAY,
+    ENERGY,
+    FACING_Y,
+    FAR,
+    FLIGHT,
+    FLOATS,
+    GOAL_X,
+    GOAL_Y,
+    HEALERS,
+    HP,
+    HP_MAX,
+    HP_REGEN,
+    INTS,
+    KIND,
+    LAST_ACTION,
+    LAYERS,
+    MEDIVAC,
+    MEDIVAC_MODE,
+    NEXT_X,
+    NEXT_Y,
+    NUM_ALLIES,
+    NUM_ENEMIES,
+    ORDER,
+    ORDER_DELAY,
+    PLANES,
+    PROVOKER,
+    RADIUS,
+    REACHES,
+    RULE,
+    RULES,
+    SECOND,
+    SEED_HIGH,
+    SEED_LOW,
+    SEPARATION,
+    SHIELD,
+    SHIELD_MAX,
+    SHIELD_REGEN,
+    SHUFFLE,
+    SIDE,
+    SIMULTANEOUS,
+    SPAWN_JITTER,
+    T_ENERGY,
+    T_HEAL,
+    T_HP,
+    T_HP_REGEN,
+    T_LAYERS,
+    T_PLANES,
+    T_RADIUS,
+    T_SEPARATION,
+    T_SHIELD,
+    T_SHIELD_REGEN,
+    T_TARGETS,
+    TARGET,
+    TERRAIN_VARIANT,
+    VARIANT,
+    WINDUP,
+    X,
+    Y,
+)
+from a2po.envs.smac.rules.chance import GOAL, PLACE_X, PLACE_Y, PLACES, RULES_OF_THE_DAY, uniform
+
+P = 16  # bound anew by specialise()
+
+# Rows of a roster, int32 [ROSTER_ROWS, P]: who takes part.
+R_KIND, R_SIDE, R_ORDER = 0, 1, 2
+ROSTER_ROWS = 3
+
+_BOTH_PLANES = 3
+_FAR, _ZERO, _ONE, _TWO = np.float32(FAR), np.float32(0.0), np.float32(1.0), np.float32(2.0)
+
+
+def begin(W, M, U, roster, places, ranges, seed_low, seed_high):  # noqa: ANN001, ANN201
+    """Set up one battle, before its first loop.
+
+    Args:
+        W, M, U: as in ``play_loop``.
+        roster: int32 [ROSTER_ROWS, P].
+        places: float32 [P + 2, 2], where units stand; the last two rows are the ends of the segment that the enemy's goal is drawn from.
+        ranges: float32 [RULES, 2], from where to where each rule is drawn; whole numbers where the rule is one.
+        seed_low, seed_high: the episode's seed, as two int32.
+    """
+    for row in range(FLOATS):
+        for i in range(P):
+            W[row, i] = _ZERO
+    for row in range(INTS):
+        for i in range(P):
+            M[row, i] = 0
+    M[CLOCK, SEED_LOW], M[CLOCK, SEED_HIGH] = seed_low, seed_high
+    draw_rules(W, M, ranges)
+    share = uniform(M, 0, GOAL)
+    goal_x = places[P, 0] + share * (places[P + 1, 0] - places[P, 0])
+    goal_y = places[P, 1] + share * (places[P + 1, 1] - places[P, 1])
+    for i in range(P):
+        enlist(i, W, M, U, roster, places)
+        W[GOAL_X, i], W[GOAL_Y, i] = goal_x, goal_y
+    if W[RULE, SHUFFLE] > 0:
+        shuffle_enemies(W, M)
+
+
+def draw_rules(W, M, ranges):  # noqa: ANN001, ANN201
+    """Draw the battle's rules: uniform over their ranges, both ends of a whole number's range alike."""
+    for rule in range(RULES):
+        low, high = ranges[rule, 0], ranges[rule, 1]
+        share = uniform(M, rule, RULES_OF_THE_DAY)
+        if rule >= TERRAIN_VARIANT:
+            W[RULE, rule] = np.floor(low + share * (high - low + _ONE))
+        else:
+            W[RULE, rule] = low + share * (high - low)
+    M[CLOCK, VARIANT] = int(W[RULE, TERRAIN_VARIANT])
+    M[CLOCK, DELAY] = int(W[RULE, ORDER_DELAY])
+    M[CLOCK, MEDIVAC] = int(W[RULE, MEDIVAC_MODE])
+    M[CLOCK, SIMULTANEOUS] = int(W[RULE, AT_ONCE])
+
+
+def enlist(i, W, M, U, roster, places):  # noqa: ANN001, ANN201
+    """Make column ``i`` the unit that the roster says, or an empty one."""
+    kind = roster[R_KIND, i]
+    M[KIND, i], M[SIDE, i], M[ORDER, i] = kind, roster[R_SIDE, i], roster[R_ORDER, i]
+    for row in (WINDUP, SECOND, FLIGHT, TARGET, PROVOKER, LAST_ACTION):
+        M[row, i] = -1
+    W[FACING_Y, i] = -_ONE  # the game's default: south
+    if kind < 0:
+        W[X, i] = W[Y, i] = W[NEXT_X, i] = W[NEXT_Y, i] = _FAR
+        return
+    M[ALIVE, i] = 1
+    M[CLOCK, NUM_ALLIES if roster[R_SIDE, i] == 0 else NUM_ENEMIES] += 1
+    M[CLOCK, HEALERS] += int(U[kind, T_HEAL] > 0)
+    M[LAYERS, i], M[PLANES, i] = int(U[kind, T_LAYERS]), int(U[kind, T_PLANES])
+    M[REACHES, i] = _BOTH_PLANES if U[kind, T_HEAL] > 0 else int(U[kind, T_TARGETS])
+    W[HP, i] = W[HP_MAX, i] = U[kind, T_HP]
+    W[SHIELD, i] = W[SHIELD_MAX, i] = U[kind, T_SHIELD]
+    W[ENERGY, i] = U[kind, T_ENERGY]
+    W[HP_REGEN, i], W[SHIELD_REGEN, i] = U[kind, T_HP_REGEN], U[kind, T_SHIELD_REGEN]
+    W[RADIUS, i], W[SEPARATION, i] = U[kind, T_RADIUS], U[kind, T_SEPARATION]
+    jitter = W[RULE, SPAWN_JITTER]
+    W[X, i] = W[NEXT_X, i] = places[i, 0] + jitter * (_TWO * uniform(M, i, PLACE_X) - _ONE)
+    W[Y, i] = W[NEXT_Y, i] = places[i, 1] + jitter * (_TWO * uniform(M, i, PLACE_Y) - _ONE)
+
+
+def shuffle_enemies(W, M):  # noqa: ANN001, ANN201
+    """Let the enemies of one type change places: each with one of its kind that comes at or behind it, drawn evenly."""
+    first = M[CLOCK, NUM_ALLIES]
+    last = first + M[CLOCK, NUM_ENEMIES]
+    for i in range(first, last):
+        same = 0
+        for j in range(i, last):
+            same += int(M[KIND, j] == M[KIND, i])
+        left = int(uniform(M, i, PLACES) * np.float32(same))
+        for j in range(i, last):
+            if M[KIND, j] == M[KIND, i]:
+                if left == 0:
+                    W[X, i], W[X, j] = W[X, j], W[X, i]
+                    W[Y, i], W[Y, j] = W[Y, j], W[Y, i]
+                left -= 1
+    for i in range(first, last):
+        W[NEXT_X, i], W[NEXT_Y, i] = W[X, i], W[Y, i]
