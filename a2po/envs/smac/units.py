@@ -19,7 +19,7 @@ from a2po.envs.smac import fields as f
 LOOPS_PER_SECOND: Final = 16
 FACING_SLACK_DEGREES: Final = 11.25  # beyond half its arc a weapon still begins
 MINIMUM_SCAN_RANGE: Final = 5.0
-WALL_RADIUS: Final = 0.375  # no unit is wider than this to walls where the catalog gives no inner radius
+WIDEST_AT_WALLS: Final = 0.375  # of units to which the catalog gives no inner radius
 
 ATTRIBUTE_BITS: Final = {
     "light": f.LIGHT,
@@ -99,7 +99,7 @@ class Unit:
     shield: float = 0.0
     armor: float = 0.0
     inner_radius: float | None = None
-    """What walls see; None: `separation_radius`, but no more than 0.375."""
+    """The catalog's number for `wall_radius`; None: `separation_radius`, but no more than 0.375."""
     acceleration: float = 0.0
     """Cells per second and second; 0: at full speed at once."""
     turn_rate: float = 999.8437
@@ -119,6 +119,11 @@ class Unit:
     """Bodies that share one keep each other away: ground, colossus, structure, flying."""
     cooldown_max: float = 15.0
     """What SMAC divides the cooldown in loops by (of a healer: the energy); a constant of SMAC, not of the catalog."""
+
+    @property
+    def wall_radius(self) -> float:
+        """What walls see."""
+        return min(self.separation_radius, WIDEST_AT_WALLS) if self.inner_radius is None else self.inner_radius
 
 
 def _attributes(text: str) -> frozenset[str]:
@@ -202,14 +207,13 @@ def unit_table(units: Sequence[Unit] = _UNITS) -> NDArray[np.float32]:
 
 def _fill_body(row: NDArray[np.float32], unit: Unit) -> None:
     turn = math.radians(unit.turn_rate / LOOPS_PER_SECOND)
-    inner = min(unit.separation_radius, WALL_RADIUS) if unit.inner_radius is None else unit.inner_radius
     layers = _bits(unit.layers, LAYER_BITS) | (f.STRUCTURES if "structure" in unit.attributes else 0)
     for column, value in (
         (f.T_SPEED, unit.speed / LOOPS_PER_SECOND),
         (f.T_ACCELERATION, unit.acceleration / LOOPS_PER_SECOND**2),
         (f.T_TURN_COS, math.cos(turn)),
         (f.T_TURN_SIN, math.sin(turn)),
-        (f.T_INNER, inner),
+        (f.T_INNER, unit.wall_radius),
         (f.T_ATTRIBUTES, _bits(unit.attributes, ATTRIBUTE_BITS)),
         (f.T_ARMOR, unit.armor),
         (f.T_HP_REGEN, unit.hp_regen / LOOPS_PER_SECOND),
