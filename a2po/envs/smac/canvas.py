@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from a2po.envs.smac.terrain import HIGH, LOW, RAMP, VOID, Terrain
 from a2po.errors import require
 
 if TYPE_CHECKING:
     from PIL import ImageFont
-
-    from a2po.envs.smac.terrain import Terrain
-
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -22,13 +20,12 @@ Point = tuple[float, float]
 OVERSIZE = 3
 """Pixels per pixel and axis while drawing."""
 
-VOID: Colour = (14, 16, 20)
+NOWHERE: Colour = (14, 16, 20)
 BLOCKED: Colour = (34, 37, 40)
-GROUND: dict[int, Colour] = {1: (62, 70, 66), 2: (96, 100, 84), 3: (79, 85, 75)}  # low, high, ramp
+GROUND: dict[int, Colour] = {LOW: (62, 70, 66), HIGH: (96, 100, 84), RAMP: (79, 85, 75)}
 EDGE: Colour = (136, 138, 122)
 GRID: Colour = (255, 255, 255)
 GRID_CELLS = 4
-RAMP = 3
 
 
 @cache
@@ -55,7 +52,7 @@ class Canvas:
         self.scale = min(width / (east - west), height / (north - south))
         self._left = width / 2 - self.scale * (west + east) / 2
         self._top = height / 2 + self.scale * (south + north) / 2
-        self._image = Image.new("RGB", (width, height), VOID)
+        self._image = Image.new("RGB", (width, height), NOWHERE)
         self._draw = ImageDraw.Draw(self._image, "RGBA")
 
     def copy(self) -> Canvas:
@@ -110,7 +107,7 @@ class Canvas:
 
 def window_of(terrain: Terrain) -> tuple[float, float, float, float]:
     """West, south, east and north of all that is not void, with a little room around it."""
-    columns, rows = np.flatnonzero((terrain.level > 0).any(1)), np.flatnonzero((terrain.level > 0).any(0))
+    columns, rows = np.flatnonzero((terrain.level != VOID).any(1)), np.flatnonzero((terrain.level != VOID).any(0))
     return columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 1.5, rows[-1] + 1.5
 
 
@@ -118,14 +115,14 @@ def ground(terrain: Terrain, variant: int, size: tuple[int, int]) -> Canvas:
     """The bare terrain."""
     canvas = Canvas(size, window_of(terrain))
     level, walkable = terrain.level, terrain.walkable[variant]
-    for x, y in np.argwhere(level > 0):
-        canvas.box(x, y, x + 1, y + 1, GROUND.get(int(level[x, y]), BLOCKED) if walkable[x, y] else BLOCKED)
+    for x, y in np.argwhere(level != VOID):
+        canvas.box(x, y, x + 1, y + 1, GROUND[int(level[x, y])] if walkable[x, y] else BLOCKED)
         if walkable[x, y] and level[x, y] == RAMP:
             for step in (0.25, 0.75):
-                canvas.line([(x, y + step), (x + 1, y + step)], GROUND[2], 140, 0.08)
+                canvas.line([(x, y + step), (x + 1, y + step)], GROUND[HIGH], 140, 0.08)
     for line in range(0, level.shape[0] + 1, GRID_CELLS):
-        canvas.line([(line, 0), (line, level.shape[1])], GRID, 12, 0.03)
-        canvas.line([(0, line), (level.shape[0], line)], GRID, 12, 0.03)
+        canvas.line([(line, 0), (line, level.shape[1])], GRID, 18, 0.03)
+        canvas.line([(0, line), (level.shape[0], line)], GRID, 18, 0.03)
     _edges(canvas, walkable)
     return canvas
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.canvas import Canvas, Colour, Point, ground, toward, window_of
-
-if TYPE_CHECKING:
-    from a2po.envs.smac.terrain import Terrain
+from a2po.envs.smac.terrain import Terrain
 
 MARKS = {
     "marine": "m", "marauder": "M", "medivac": "+", "stalker": "S", "zealot": "Z", "colossus": "C",
@@ -65,8 +62,9 @@ class Moment:
         return bool(self.M[f.ALIVE, unit])
 
     def place(self, unit: int) -> Point:
-        """Where a living unit is."""
-        return float(self.W[f.X, unit]), float(self.W[f.Y, unit])
+        """Where a unit is, or fell."""
+        x, y = (f.X, f.Y) if self.alive(unit) else (f.GOAL_X, f.GOAL_Y)
+        return float(self.W[x, unit]), float(self.W[y, unit])
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,7 @@ class BattleRenderer:
             self._grounds[variant] = ground(self.terrain, variant, self.size)
         canvas = self._grounds[variant].copy()
         self._draw_fallen(canvas, now)
-        living = [unit for unit in np.flatnonzero(now.M[f.ALIVE]) if now.M[f.KIND, unit] >= 0]
-        living.sort(key=lambda unit: (self._number(now, unit, f.T_FLIES), now.W[f.RADIUS, unit]))
+        living = sorted(_units(now.M[f.ALIVE] == 1), key=lambda unit: (self._number(now, unit, f.T_FLIES), float(now.W[f.RADIUS, unit])))
         for unit in living:
             self._draw_body(canvas, now, unit)
         self._draw_heals(canvas, now)
@@ -123,9 +120,9 @@ class BattleRenderer:
             self._before, self._fallen = None, []
         elif moment.loop > self._now.loop:
             self._before = self._now
-            for unit in np.flatnonzero((self._now.M[f.ALIVE] == 1) & (moment.M[f.ALIVE] == 0)):
+            for unit in _units((self._now.M[f.ALIVE] == 1) & (moment.M[f.ALIVE] == 0)):
                 radius, side = float(self._now.W[f.RADIUS, unit]), int(self._now.M[f.SIDE, unit])
-                self._fallen.append(Fallen(self._now.place(unit), radius, side, moment.loop))
+                self._fallen.append(Fallen(moment.place(unit), radius, side, moment.loop))
         self._now = moment
 
     def _number(self, moment: Moment, unit: int, column: int) -> float:
@@ -166,29 +163,27 @@ class BattleRenderer:
             south += 0.19
 
     def _draw_heals(self, canvas: Canvas, now: Moment) -> None:
-        for unit in np.flatnonzero((now.M[f.ALIVE] == 1) & (now.M[f.TARGET] >= 0)):
-            patient, reach = int(now.M[f.TARGET, unit]), self._number(now, unit, f.T_HEAL_RANGE)
-            if self._number(now, unit, f.T_HEAL) <= 0 or not now.alive(patient):
-                continue
-            distance, _ = toward(now.place(unit), now.place(patient))
-            if distance <= reach + now.W[f.RADIUS, unit] + now.W[f.RADIUS, patient]:
+        for unit in _units((now.M[f.ALIVE] == 1) & (now.M[f.TARGET] >= 0)):
+            patient = int(now.M[f.TARGET, unit])
+            heals = self._number(now, unit, f.T_HEAL) > 0 and now.M[f.RANK, unit] == f.FIGHTING
+            if heals and now.W[f.HP, patient] < now.W[f.HP_MAX, patient]:
                 canvas.line([now.place(unit), now.place(patient)], HEAL, 170, 0.16)
 
     def _draw_shots(self, canvas: Canvas, before: Moment, now: Moment) -> None:
         """Who attacked whom since ``before``; banelings that burst."""
-        for unit in np.flatnonzero(before.M[f.ALIVE]):
+        for unit in _units(before.M[f.ALIVE] == 1):
             side, area, radius = (
                 int(before.M[f.SIDE, unit]),
                 self._number(before, unit, f.T_AREA),
                 self._number(before, unit, f.T_AREA_RADIUS),
             )
             if area == f.BURST and not now.alive(unit):
-                canvas.disc(*before.place(unit), radius, BURST, 90, rim=BURST, width=0.1)
+                canvas.disc(*now.place(unit), radius, BURST, 90, rim=BURST, width=0.1)
             if area == f.BURST or now.M[f.ATTACKS, unit] <= before.M[f.ATTACKS, unit]:
                 continue
-            start = now.place(unit) if now.alive(unit) else before.place(unit)
+            start = now.place(unit)
             for target in _targets(before, now, unit):
-                end = now.place(target) if now.alive(target) else before.place(target)
+                end = now.place(target)
                 canvas.line([start, end], BRIGHT[side], 200, 0.1)
                 canvas.disc(*end, 0.13, WHITE, 230)
                 if area == f.LINE:
@@ -197,16 +192,22 @@ class BattleRenderer:
                     canvas.line(sweep, BRIGHT[side], 230, 0.3)
 
     def _draw_missiles(self, canvas: Canvas, now: Moment) -> None:
-        for unit in np.flatnonzero((now.M[f.FLIGHT] >= 0) & (now.M[f.KIND] >= 0)):
-            target = int(now.M[f.FLIGHT_TARGET, unit])
-            if target < 0 or not (now.alive(target) and now.alive(unit)):
+        for unit in _units((now.M[f.FLIGHT] >= 0) & (now.M[f.KIND] >= 0)):
+            target, speed = int(now.M[f.FLIGHT_TARGET, unit]), self._number(now, unit, f.T_MISSILE)
+            if speed == 0 or not now.alive(target):
                 continue
             distance, (dx, dy) = toward(now.place(unit), now.place(target))
-            left = min(distance, float(now.M[f.FLIGHT, unit]) * self._number(now, unit, f.T_MISSILE))
+            left = min(distance, float(now.M[f.FLIGHT, unit]) * speed)
             (x, y), colour = now.place(target), BRIGHT[int(now.M[f.SIDE, unit])]
             x, y = x - left * dx, y - left * dy
             canvas.line([(x - 0.5 * dx, y - 0.5 * dy), (x, y)], colour, 255, 0.16)
             canvas.disc(x, y, 0.15, WHITE)
+
+
+def _units(chosen: np.ndarray) -> list[int]:
+    """The columns that are chosen."""
+    found: list[int] = np.flatnonzero(chosen).tolist()
+    return found
 
 
 def _targets(before: Moment, now: Moment, unit: int) -> Iterator[int]:
