@@ -33,7 +33,7 @@ def play(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the episodes and of sampled actions.")] = 0,
     sampled: Annotated[bool, typer.Option("--sampled/--greedy", help="Sample the actions, or take the most likely one.")] = False,
     size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Pixels; by default the task's own, 240x240 in a gif.", show_default=False)
+        str | None, typer.Option(metavar="WxH", help="Pixels; by default the task's own, half of that in a gif.", show_default=False)
     ] = None,
     every: Annotated[
         int | None, typer.Option(min=1, help="Film every n-th step; by default as many as play in real time.", show_default=False)

@@ -88,7 +88,7 @@ def show_evaluation(result: dict[str, Any]) -> None:
             ("episodes", f"{played}, {result['invalid_episodes']} invalid"),
             ("interval", f"{_methods(result)}, over episodes" + ("" if result["actions"] == "scripted" else " of this one trained team")),
             ("speed", f"{result['steps_per_s']:,.0f} steps per second, {result['wall_time_s']:.1f} s"),
-            ("written", ", ".join(path for path in (result["file"], result["report"]) if path) or "nothing"),
+            ("written", ", ".join(path for path in (result["file"], result["report"]) if path) or _unwritten(result)),
         ],
     )
 
@@ -116,6 +116,10 @@ def show_play(result: dict[str, Any]) -> None:
         speed = f", {video['speed']:g} x real time" if video["speed"] else ""
         facts_of_it = f"{video['frames']:,} pictures of {video['width']} x {video['height']}, {video['fps']:g} per second{speed}"
         _pairs(console, [("video", f"{video['path']} ({video['bytes'] / 1000:,.0f} kB)"), ("", facts_of_it)])
+
+
+def _unwritten(result: dict[str, Any]) -> str:
+    return "nothing: --json prints the result" if result["actions"] == "scripted" else "nothing"
 
 
 def _script(result: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from a2po.envs.play import Act
 from a2po.envs.protocol import Observations, Step, VectorEnv
 from a2po.errors import TaskError, UserError
 from a2po.evaluation.encoders import Film, open_film
-from a2po.evaluation.video import GIF_SIZE, VideoOptions, captioned, readable, tempo
+from a2po.evaluation.video import GIF_SHARE, VideoOptions, captioned, readable, tempo
 
 
 @dataclass
@@ -117,7 +117,8 @@ def camera(env: VectorEnv, act: Act, tally: Tally, path: Path, options: VideoOpt
     """
     suffix = path.suffix.lower()
     if hasattr(env, "render_size"):
-        env.render_size = options.size or (GIF_SIZE if suffix == ".gif" else env.render_size)
+        (width, height), share = env.render_size, GIF_SHARE if suffix == ".gif" else 1
+        env.render_size = options.size or (width // share, height // share)
     elif options.size is not None:
         raise UserError(f"size: the pictures of '{env.spec.task}' have only one; leave it out")
     every, fps = tempo(suffix, getattr(env, "step_seconds", None), every=options.every, fps=options.fps)

@@ -17,7 +17,9 @@ MAX_FPS = {".mp4": 30.0, ".gif": 12.5}
 FPS_WITHOUT_TIME = 4.0
 """Pictures per second where a task's steps stand for no time."""
 
-GIF_SIZE = (240, 240)
+GIF_SHARE = 2
+"""A gif's sides are by default the task's own by this: its pictures are large files."""
+
 LARGEST = 4096
 SMALLEST = 16
 READABLE = 240

@@ -148,8 +148,8 @@ def scripted_player(name: str, task: str) -> ScriptedPlayer:
     if name in found:
         return found[name]
     others = [family for family in BUILT_IN_FAMILIES if name in scripted_players(f"{family}/")]
-    where = f" (tasks of {', '.join(others)} have)" if others else did_you_mean(name, found)
-    raise UserError(f"'{task}' has no player '{name}'{where}; it has: {', '.join(found)}")
+    where = f"; tasks of {' and '.join(others)} have" if others else did_you_mean(name, found)
+    raise UserError(f"'{task}' has no player '{name}'{where} (it has: {', '.join(found)})")
 
 
 def runs_foreign_code(task: str) -> bool:
