@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from a2po.envs.smac.chronicle import Point
 from a2po.envs.smac.terrain import HIGH, LOW, RAMP, VOID, Terrain
 from a2po.errors import require
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from PIL import ImageFont
 
 Colour = tuple[int, int, int]
-Point = tuple[float, float]
 
 OVERSIZE = 3
 """Pixels per pixel and axis while drawing."""

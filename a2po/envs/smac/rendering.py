@@ -6,13 +6,13 @@ m marine, M marauder, + medivac, S stalker, Z zealot, C colossus, z zergling, H 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from a2po.envs.smac import fields as f
-from a2po.envs.smac.canvas import Canvas, Colour, Point, ground, toward, window_of
+from a2po.envs.smac.canvas import Canvas, Colour, ground, toward, window_of
+from a2po.envs.smac.chronicle import REMEMBERED_LOOPS, Chronicle, Moment, units
 from a2po.envs.smac.terrain import Terrain
 
 MARKS = {
@@ -26,8 +26,8 @@ WHITE: Colour = (245, 245, 245)
 SHIELD: Colour = (90, 200, 255)
 HEAL: Colour = (120, 255, 140)
 BURST: Colour = (170, 230, 60)
-FADING_LOOPS = 40
-"""A fallen unit can be seen for so long."""
+FLASH_LOOPS = 3
+"""A shot or a burst can be seen for so long, and in the first picture after it in any case."""
 
 PIXELS_PER_CELL = 24
 NUMBERED = 12
@@ -40,43 +40,6 @@ def picture_size(terrain: Terrain) -> tuple[int, int]:
     return round((east - west) * PIXELS_PER_CELL / 2) * 2, round((north - south) * PIXELS_PER_CELL / 2) * 2
 
 
-@dataclass(frozen=True)
-class Moment:
-    """One battle at one time: its memory, as fields.py describes it."""
-
-    W: np.ndarray
-    M: np.ndarray
-
-    @property
-    def loop(self) -> int:
-        """Game loops since the battle began."""
-        return int(self.M[f.CLOCK, f.LOOP])
-
-    @property
-    def battle(self) -> tuple[int, int]:
-        """Tells battles apart."""
-        return int(self.M[f.CLOCK, f.SEED_LOW]), int(self.M[f.CLOCK, f.SEED_HIGH])
-
-    def alive(self, unit: int) -> bool:
-        """The unit lives."""
-        return bool(self.M[f.ALIVE, unit])
-
-    def place(self, unit: int) -> Point:
-        """Where a unit is, or fell."""
-        x, y = (f.X, f.Y) if self.alive(unit) else (f.GOAL_X, f.GOAL_Y)
-        return float(self.W[x, unit]), float(self.W[y, unit])
-
-
-@dataclass(frozen=True)
-class Fallen:
-    """Who died, where and when."""
-
-    place: Point
-    radius: float
-    side: int
-    loop: int
-
-
 @dataclass
 class BattleRenderer:
     """Draws one battle, or one after the other. ``kinds`` and ``table`` [types, TYPE_COLUMNS] are the unit types' names and numbers."""
@@ -85,26 +48,24 @@ class BattleRenderer:
     kinds: tuple[str, ...]
     table: np.ndarray
     size: tuple[int, int]
+    _chronicle: Chronicle = field(default_factory=Chronicle)
     _grounds: dict[int, Canvas] = field(default_factory=dict)
-    _before: Moment | None = None
-    _now: Moment | None = None
-    _fallen: list[Fallen] = field(default_factory=list)
 
     def render(self, W: np.ndarray, M: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3] of one battle's memory W [FLOATS, P] and M [INTS, P], with the shots since another moment was drawn."""
-        self._advance(Moment(W.copy(), M.copy()))
-        now, before, variant = self._now, self._before, int(M[f.CLOCK, f.VARIANT])
-        assert now is not None
-        if variant not in self._grounds:
-            self._grounds[variant] = ground(self.terrain, variant, self.size)
-        canvas = self._grounds[variant].copy()
+        """uint8 [H, W, 3] of one battle's memory W [FLOATS, P] and M [INTS, P], with what happened since another moment was drawn.
+
+        Raises:
+            DependencyError: Pillow is missing.
+        """
+        now = Moment(W.copy(), M.copy())
+        self._chronicle.look(now)
+        canvas = self._ground(int(M[f.CLOCK, f.VARIANT])).copy()
         self._draw_fallen(canvas, now)
-        living = sorted(_units(now.M[f.ALIVE] == 1), key=lambda unit: (self._number(now, unit, f.T_FLIES), float(now.W[f.RADIUS, unit])))
+        living = sorted(now.living, key=lambda unit: (self._number(now, unit, f.T_FLIES), float(now.W[f.RADIUS, unit])))
         for unit in living:
             self._draw_body(canvas, now, unit)
         self._draw_heals(canvas, now)
-        if before is not None:
-            self._draw_shots(canvas, before, now)
+        self._draw_shots(canvas, now)
         self._draw_missiles(canvas, now)
         numbered = int(now.M[f.CLOCK, f.NUM_ALLIES]) <= NUMBERED
         for unit in living:
@@ -114,29 +75,24 @@ class BattleRenderer:
                 canvas.text(x, y - now.W[f.RADIUS, unit] - 0.22, str(unit), 0.5, WHITE, DARK)
         return canvas.picture()
 
-    def _advance(self, moment: Moment) -> None:
-        """Remember a moment. The same one drawn twice gives the same picture; another battle begins without a past."""
-        if self._now is None or moment.battle != self._now.battle or moment.loop < self._now.loop:
-            self._before, self._fallen = None, []
-        elif moment.loop > self._now.loop:
-            self._before = self._now
-            for unit in _units((self._now.M[f.ALIVE] == 1) & (moment.M[f.ALIVE] == 0)):
-                radius, side = float(self._now.W[f.RADIUS, unit]), int(self._now.M[f.SIDE, unit])
-                self._fallen.append(Fallen(moment.place(unit), radius, side, moment.loop))
-        self._now = moment
+    def _ground(self, variant: int) -> Canvas:
+        if variant not in self._grounds:
+            self._grounds[variant] = ground(self.terrain, variant, self.size)
+        return self._grounds[variant]
 
     def _number(self, moment: Moment, unit: int, column: int) -> float:
         """A number of the unit's type."""
         return float(self.table[moment.M[f.KIND, unit], column])
 
     def _draw_fallen(self, canvas: Canvas, now: Moment) -> None:
-        for fallen in self._fallen:
-            alpha = round(220 * (1 - (now.loop - fallen.loop) / FADING_LOOPS))
-            if alpha > 0:
-                (x, y), arm = fallen.place, 0.6 * fallen.radius
-                canvas.disc(x, y, fallen.radius, DARK, alpha // 2)
-                canvas.line([(x - arm, y - arm), (x + arm, y + arm)], SIDES[fallen.side], alpha, 0.12)
-                canvas.line([(x - arm, y + arm), (x + arm, y - arm)], SIDES[fallen.side], alpha, 0.12)
+        for fall in self._chronicle.falls:
+            (x, y), radius, age = now.place(fall.unit), float(now.W[f.RADIUS, fall.unit]), now.loop - fall.loop
+            colour, alpha, arm = SIDES[now.M[f.SIDE, fall.unit]], round(220 * (1 - age / REMEMBERED_LOOPS)), 0.6 * radius
+            if self._number(now, fall.unit, f.T_AREA) == f.BURST and age <= FLASH_LOOPS:
+                canvas.disc(x, y, self._number(now, fall.unit, f.T_AREA_RADIUS), BURST, 90, rim=BURST, width=0.1)
+            canvas.disc(x, y, radius, DARK, alpha // 2)
+            canvas.line([(x - arm, y - arm), (x + arm, y + arm)], colour, alpha, 0.12)
+            canvas.line([(x - arm, y + arm), (x + arm, y - arm)], colour, alpha, 0.12)
 
     def _draw_body(self, canvas: Canvas, now: Moment, unit: int) -> None:
         (x, y), radius, side = now.place(unit), float(now.W[f.RADIUS, unit]), int(now.M[f.SIDE, unit])
@@ -163,36 +119,26 @@ class BattleRenderer:
             south += 0.19
 
     def _draw_heals(self, canvas: Canvas, now: Moment) -> None:
-        for unit in _units((now.M[f.ALIVE] == 1) & (now.M[f.TARGET] >= 0)):
+        for unit in units((now.M[f.ALIVE] == 1) & (now.M[f.TARGET] >= 0)):
             patient = int(now.M[f.TARGET, unit])
             heals = self._number(now, unit, f.T_HEAL) > 0 and now.M[f.RANK, unit] == f.FIGHTING
             if heals and now.W[f.HP, patient] < now.W[f.HP_MAX, patient]:
                 canvas.line([now.place(unit), now.place(patient)], HEAL, 170, 0.16)
 
-    def _draw_shots(self, canvas: Canvas, before: Moment, now: Moment) -> None:
-        """Who attacked whom since ``before``; banelings that burst."""
-        for unit in _units(before.M[f.ALIVE] == 1):
-            side, area, radius = (
-                int(before.M[f.SIDE, unit]),
-                self._number(before, unit, f.T_AREA),
-                self._number(before, unit, f.T_AREA_RADIUS),
-            )
-            if area == f.BURST and not now.alive(unit):
-                canvas.disc(*now.place(unit), radius, BURST, 90, rim=BURST, width=0.1)
-            if area == f.BURST or now.M[f.ATTACKS, unit] <= before.M[f.ATTACKS, unit]:
+    def _draw_shots(self, canvas: Canvas, now: Moment) -> None:
+        for shot in self._chronicle.shots:
+            area, colour = self._number(now, shot.unit, f.T_AREA), BRIGHT[now.M[f.SIDE, shot.unit]]
+            if now.loop - shot.loop > FLASH_LOOPS or area == f.BURST:
                 continue
-            start = now.place(unit)
-            for target in _targets(before, now, unit):
-                end = now.place(target)
-                canvas.line([start, end], BRIGHT[side], 200, 0.1)
-                canvas.disc(*end, 0.13, WHITE, 230)
-                if area == f.LINE:
-                    _, (dx, dy) = toward(start, end)
-                    sweep = [(end[0] - radius * dy, end[1] + radius * dx), (end[0] + radius * dy, end[1] - radius * dx)]
-                    canvas.line(sweep, BRIGHT[side], 230, 0.3)
+            start, (x, y) = now.place(shot.unit), now.place(shot.target)
+            canvas.line([start, (x, y)], colour, 200, 0.1)
+            canvas.disc(x, y, 0.13, WHITE, 230)
+            if area == f.LINE:
+                half, (_, (dx, dy)) = self._number(now, shot.unit, f.T_AREA_RADIUS), toward(start, (x, y))
+                canvas.line([(x - half * dy, y + half * dx), (x + half * dy, y - half * dx)], colour, 230, 0.3)
 
     def _draw_missiles(self, canvas: Canvas, now: Moment) -> None:
-        for unit in _units((now.M[f.FLIGHT] >= 0) & (now.M[f.KIND] >= 0)):
+        for unit in units((now.M[f.FLIGHT] >= 0) & (now.M[f.KIND] >= 0)):
             target, speed = int(now.M[f.FLIGHT_TARGET, unit]), self._number(now, unit, f.T_MISSILE)
             if speed == 0 or not now.alive(target):
                 continue
@@ -202,17 +148,3 @@ class BattleRenderer:
             x, y = x - left * dx, y - left * dy
             canvas.line([(x - 0.5 * dx, y - 0.5 * dy), (x, y)], colour, 255, 0.16)
             canvas.disc(x, y, 0.15, WHITE)
-
-
-def _units(chosen: np.ndarray) -> list[int]:
-    """The columns that are chosen."""
-    found: list[int] = np.flatnonzero(chosen).tolist()
-    return found
-
-
-def _targets(before: Moment, now: Moment, unit: int) -> Iterator[int]:
-    """Whom a unit that attacked aimed at: the last one that is known, who lived when the last picture was drawn."""
-    for target in (now.M[f.AIM, unit], now.M[f.TARGET, unit], before.M[f.AIM, unit], before.M[f.TARGET, unit]):
-        if target >= 0 and before.alive(target):
-            yield int(target)
-            return
