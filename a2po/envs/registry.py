@@ -29,6 +29,7 @@ BUILT_IN_FAMILIES = {
     "matrix": "a2po.envs.matrix",
     "tabular": "a2po.envs.tabular",
     "pettingzoo": "a2po.envs.pettingzoo",
+    "smac": "a2po.envs.smac",
 }
 
 

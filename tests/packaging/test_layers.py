@@ -37,7 +37,18 @@ FORBIDDEN: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("a2po", APPLICATIONS, ()),  # every other module of the library; the three applications are exempt from this row
 ]
 # What runs beside a game: these modules import the standard library, these packages and these modules of ours.
-LIGHT = ("a2po", "a2po.envs", "a2po.lazy", "a2po.runtime", "a2po.runtime.*", "a2po.bots", "a2po.bots.*", "a2po.envs.*.encoder")
+LIGHT = (
+    "a2po",
+    "a2po.envs",
+    "a2po.lazy",
+    "a2po.runtime",
+    "a2po.runtime.*",
+    "a2po.bots",
+    "a2po.bots.*",
+    "a2po.envs.*.encoder",
+    "a2po.envs.smac",
+)
+LIGHT += tuple(f"a2po.envs.smac.{module}" for module in ("columns", "fields", "layout", "maps", "units"))
 LIGHT_PACKAGES = {"numpy", "onnxruntime"}
 LIGHT_MODULES = ("a2po", "a2po.errors", "a2po.envs", *LIGHT[2:])
 
@@ -206,10 +217,11 @@ assert not code, code
         ("import a2po.envs", HEAVY | {"typer", "rich", "pydantic"}),
         ("import a2po.runtime", HEAVY | {"typer", "rich", "pydantic"}),
         ("from a2po.runtime import Team", HEAVY | {"typer", "rich", "pydantic"}),
+        ("from a2po.envs.smac.encoder import Encoder", HEAVY | {"typer", "rich", "pydantic", "onnxruntime"}),
         ("from a2po.cli.app import main", HEAVY | {"onnxruntime"}),
         (RUN_HELP, HEAVY | {"onnxruntime"}),
     ],
-    ids=["a2po", "envs", "runtime", "team", "cli", "help"],
+    ids=["a2po", "envs", "runtime", "team", "encoder", "cli", "help"],
 )
 def test_light_entry_points_load_nothing_heavy(code: str, unwanted: set[str]) -> None:
     assert sorted(modules_loaded_by(code) & unwanted) == []

@@ -1,1 +1,50 @@
-"""StarCraft micromanagement battles: units, maps and rules."""
+"""The family ``smac``: StarCraft micromanagement battles, SMAC's 23 maps, simulated in this process.
+
+SMAC's interface and the game's catalog data, not validated against the game's binary. Light to import: Numba is loaded when a task is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from a2po.envs.smac.maps import MAPS
+from a2po.errors import TaskError, did_you_mean, require
+
+if TYPE_CHECKING:
+    import torch
+
+    from a2po.envs.protocol import VectorEnv
+
+__all__ = ["make", "task_names"]
+
+PREFIX = "smac/"
+
+
+def task_names() -> list[str]:
+    """All task names of the family, with the family prefix."""
+    return [f"{PREFIX}{name}" for name in MAPS]
+
+
+def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, **options: Any) -> VectorEnv:
+    """Build B copies of one battle.
+
+    Args:
+        task: ``smac/<map>``, one of ``task_names()``.
+        num_envs: B, the number of copies.
+        seed: the run's seed.
+        device: where the tensors live; the battles run on the CPU.
+        num_threads: simulator threads, default one per core.
+        options: see ``a2po.envs.smac.options``.
+
+    Raises:
+        TaskError: the task, an option or its value is unknown.
+        DependencyError: Numba or Gymnasium is not installed.
+    """
+    if task not in task_names():
+        raise TaskError(f"unknown task '{task}'{did_you_mean(task, task_names())}")
+    require(f"the task '{task}'", numba="train", gymnasium="train")
+    from a2po.envs.smac.environment import StarCraftBattles
+    from a2po.envs.smac.options import parse_options
+
+    battle = MAPS[task.removeprefix(PREFIX)]
+    return StarCraftBattles(task, battle, num_envs, seed=seed, device=device, num_threads=num_threads, options=parse_options(task, options))

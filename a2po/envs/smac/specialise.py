@@ -10,16 +10,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
-import a2po.envs.smac.rules as rules
+import numpy as np
 
-MODULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", "loop", "scoring", "spawning", "battle")
+from a2po.envs.smac import fields, layout, paths, rules
+from a2po.envs.smac.terrain import Terrain
+
+RULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", "loop", "scoring", "spawning", "features", "battle")
 FAST = {"reassoc", "nnan", "ninf", "nsz", "contract", "arcp"}  # what lets sums over units become vector code
 
 Jit = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -33,22 +36,7 @@ def specialise(size: int, jit: Jit, entry_jit: Jit | None = None) -> SimpleNames
         jit: what becomes of a function.
         entry_jit: what becomes of those of ``battle``, which nothing else calls; ``jit`` by default.
     """
-    namespace: dict[str, Any] = {"__name__": rules.__name__}  # where a cached function looks for its module
-    functions: dict[str, tuple[FunctionType, Jit]] = {}
-    for name in MODULES:
-        module = import_module(f"{rules.__name__}.{name}")
-        for key, value in vars(module).items():
-            if isinstance(value, FunctionType):
-                if value.__module__ == module.__name__:
-                    functions[key] = value, entry_jit if name == "battle" and entry_jit else jit
-            elif not key.startswith("__"):
-                if key in namespace and key != "P" and namespace[key] != value:
-                    raise AssertionError(f"two modules of the rules mean different things by {key}")
-                namespace[key] = value
-    namespace["P"] = size
-    for key, (function, how) in functions.items():
-        namespace[key] = how(FunctionType(function.__code__, namespace, key, function.__defaults__))
-    return SimpleNamespace(**{key: namespace[key] for key in functions})
+    return _bound([f"{rules.__name__}.{name}" for name in RULES], {"P": size}, jit, entry_jit)
 
 
 @cache
@@ -57,7 +45,7 @@ def compiled(size: int) -> SimpleNamespace:
     import numba
 
     options = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
-    with _cache_folder(size):
+    with _cache_folder(str(size), [Path(fields.__file__), Path(layout.__file__), *sorted(Path(rules.__file__).parent.glob("*.py"))]):
         return specialise(size, numba.njit(**options), numba.njit(cache=True, **options))
 
 
@@ -67,18 +55,58 @@ def plain(size: int) -> SimpleNamespace:
     return specialise(size, lambda function: function)
 
 
+@cache
+def bends(terrain: Terrain) -> np.ndarray:
+    """Where paths bend: int16 [2, 1024, 1024], see ``paths.waypoints``; [2, 1, 1] if all of them are straight. Kept on disk, too."""
+    digest = hashlib.sha256(Path(paths.__file__).read_bytes() + terrain.walkable.tobytes()).hexdigest()[:16]
+    file = _home() / f"paths-{digest}.npy"
+    with suppress(OSError, ValueError, EOFError):
+        return np.load(file)
+    if all(paths.straight_everywhere(walkable) for walkable in terrain.walkable):
+        table = np.zeros((2, 1, 1), np.int16)
+    else:
+        import numba
+
+        find = _bound([paths.__name__], {}, numba.njit(nogil=True), None).waypoints
+        table = np.stack([find(np.ascontiguousarray(walkable)) for walkable in terrain.walkable])
+    with suppress(OSError):  # a home that cannot be written to costs the time again
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".{file.stem}-{os.getpid()}.npy")
+        np.save(part, table)
+        part.replace(file)
+    return table
+
+
+def _bound(modules: list[str], constants: dict[str, Any], jit: Jit, entry_jit: Jit | None) -> SimpleNamespace:
+    namespace: dict[str, Any] = {}
+    functions: dict[str, tuple[FunctionType, Jit]] = {}
+    for module in map(import_module, modules):
+        for key, value in vars(module).items():
+            if isinstance(value, FunctionType):
+                if value.__module__ == module.__name__:
+                    functions[key] = value, entry_jit if entry_jit and module.__name__ == modules[-1] else jit
+            elif not key.startswith("__") and namespace.setdefault(key, value) != value and key not in constants:
+                raise AssertionError(f"two modules of the rules mean different things by {key}")
+    namespace |= {**constants, "__name__": modules[-1]}  # where a function that comes from disk looks for its module
+    for key, (function, how) in functions.items():
+        namespace[key] = how(FunctionType(function.__code__, namespace, key, function.__defaults__))
+    return SimpleNamespace(**{key: namespace[key] for key in functions})
+
+
+def _home() -> Path:
+    return Path(os.environ.get("A2PO_CACHE", Path.home() / ".cache" / "a2po")) / "smac"
+
+
 @contextmanager
-def _cache_folder(size: int) -> Iterator[None]:
-    """Numba's cache does not notice that a callee, an option or P changed: so each state of the rules gets a folder of its own."""
+def _cache_folder(form: str, sources: list[Path]) -> Iterator[None]:
+    """Numba's cache does not notice that a callee, an option or P changed: so each state of the sources gets a folder of its own."""
     import numba
 
-    digest = hashlib.sha256(repr((size, sorted(FAST), numba.__version__)).encode())
-    for file in sorted(Path(rules.__file__).parent.glob("*.py")):
+    digest = hashlib.sha256(repr((form, sorted(FAST), numba.__version__)).encode())
+    for file in sources:
         digest.update(file.read_bytes())
-    digest.update((Path(rules.__file__).parent.parent / "fields.py").read_bytes())
     before = numba.config.CACHE_DIR
-    home = Path(os.environ.get("A2PO_CACHE", Path.home() / ".cache" / "a2po"))
-    numba.config.CACHE_DIR = str(home / "smac" / digest.hexdigest()[:16])
+    numba.config.CACHE_DIR = str(_home() / digest.hexdigest()[:16])
     try:
         yield
     finally:

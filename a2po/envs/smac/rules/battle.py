@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from a2po.envs.smac.fields import BEFORE, CLOCK, DELAY, HEAD_START, HP, NUM_ALLIES, RULE, SHIELD, STEP
+from a2po.envs.smac.fields import ALIVE, BEFORE, CLOCK, DELAY, HEAD_START, HP, NUM_ALLIES, RULE, SHIELD, STEP
+from a2po.envs.smac.rules.features import observe_agents, write_state
 from a2po.envs.smac.rules.loop import play_loop
 from a2po.envs.smac.rules.orders import command
 from a2po.envs.smac.rules.scoring import outcome, reward
@@ -15,15 +16,19 @@ STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES = 0, 1, 2
 LOOPS_PER_STEP = 8
 
 
-def play_battles(what, first, last, copies, seeds, actions, rewards, results, W, M, U, G, paths, S, roster, places, ranges):  # noqa: ANN001, ANN201
-    """Play, or begin, the battles ``copies`` [K] from first to last of these. One function for all, because the loop is most of its code.
+def play_battles(
+    what, first, last, copies, seeds, actions, rewards, results, show, W, M, U, G, height, paths, S, roster, places, ranges, L, V
+):
+    """Play, or begin, the battles ``copies`` [K] from first to last of these. One function for all: the loop is most of its code.
 
     Args:
         what: STEP_BATTLES: ``actions`` [B, N] int64 are used, ``rewards`` [B] and ``results`` [B] are set. BEGIN_BATTLES: ``seeds``
             [K, 2] int32, ``roster``, ``places`` and ``ranges`` are used. LOOP_BATTLES.
         first, last: a range in ``copies``.
-        W, M: [B, FLOATS, P] and [B, INTS, P]; the rest as in ``play_loop``, ``begin`` and ``reward``.
+        show: obs [B, N, O], state [B, 1 or N, S], mask [B, N, A] and alive [B, N], written but for LOOP_BATTLES.
+        W, M: [B, FLOATS, P] and [B, INTS, P]; the rest as in ``play_loop``, ``begin``, ``reward`` and ``observe_agents``.
     """
+    obs, state, mask, alive = show
     for k in range(first, last):
         b = copies[k]
         own_W, own_M = W[b], M[b]
@@ -42,3 +47,9 @@ def play_battles(what, first, last, copies, seeds, actions, rewards, results, W,
             own_M[CLOCK, STEP] += 1
             results[b] = outcome(own_W, own_M, U, S)
             rewards[b] = reward(own_W, own_M, S, results[b])
+        if what != LOOP_BATTLES:
+            agents = own_M[CLOCK, NUM_ALLIES]
+            observe_agents(0, agents, own_W, own_M, U, L, V, G, height, obs[b], mask[b])
+            write_state(0, agents, own_W, own_M, U, L, V, G, height, state[b])
+            for i in range(agents):
+                alive[b, i] = own_M[ALIVE, i] == 1

@@ -16,7 +16,7 @@ _FIRST, _SECOND = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 _PER_INT = np.float32(2.0**-24)
 
 
-def mixed(h, value):  # noqa: ANN001, ANN201
+def mixed(h, value):
     """Take ``value`` into the hash: the finaliser of MurmurHash3, in 32 bits."""
     h = np.uint32(h ^ np.uint32(value))
     h = np.uint32(h ^ np.uint32(h >> np.uint32(16)))
@@ -26,13 +26,13 @@ def mixed(h, value):  # noqa: ANN001, ANN201
     return np.uint32(h ^ np.uint32(h >> np.uint32(16)))
 
 
-def bits(M, unit, purpose):  # noqa: ANN001, ANN201
+def bits(M, unit, purpose):
     """32 random bits for one unit in this loop."""
     h = mixed(np.uint32(M[CLOCK, SEED_LOW]), np.uint32(M[CLOCK, SEED_HIGH]))
     h = mixed(h, np.uint32(M[CLOCK, LOOP]))
     return mixed(h, np.uint32(unit + 128 * purpose))
 
 
-def uniform(M, unit, purpose):  # noqa: ANN001, ANN201
+def uniform(M, unit, purpose):
     """A number in [0, 1)."""
     return np.float32(np.uint32(bits(M, unit, purpose) >> np.uint32(8))) * _PER_INT

@@ -67,7 +67,7 @@ _NONE = np.int32(0)
 _LINE_DELAY = 6  # loops from a colossus' blow to its damage: the middle of its two sweeps
 
 
-def strike(first, last, W, M, U):  # noqa: ANN001, ANN201
+def strike(first, last, W, M, U):
     """Let begun blows of units first..last fall due, or begin new attacks: M[EVENT], M[RANK]."""
     for i in range(first, last):
         M[EVENT, i] = ARRIVAL if M[FLIGHT, i] == 0 else 0
@@ -86,7 +86,7 @@ def strike(first, last, W, M, U):  # noqa: ANN001, ANN201
             M[SECOND, i] = -1
 
 
-def engage(i, W, M, U):  # noqa: ANN001, ANN201
+def engage(i, W, M, U):
     """With the target in range stand, face it, and begin an attack when the weapon is ready."""
     kind, target = M[KIND, i], M[TARGET, i]
     heals = U[kind, T_HEAL] > 0
@@ -109,7 +109,7 @@ def engage(i, W, M, U):  # noqa: ANN001, ANN201
     turn_towards(i, dx, dy, distance, W, U, kind)
 
 
-def resolve(W, M, U, G):  # noqa: ANN001, ANN201
+def resolve(W, M, U, G):
     """Deal this loop's damage, one event after the other; who was killed before its turn does not strike."""
     any_event = _NONE
     for i in range(P):
@@ -131,7 +131,7 @@ def resolve(W, M, U, G):  # noqa: ANN001, ANN201
     explode_all(W, M, U)
 
 
-def line_up(M):  # noqa: ANN001, ANN201
+def line_up(M):
     """Sort the units with events by a random priority, drawn for this loop; return how many there are."""
     count = 0
     for i in range(P):
@@ -146,7 +146,7 @@ def line_up(M):  # noqa: ANN001, ANN201
     return count
 
 
-def release(i, is_first, W, M, U):  # noqa: ANN001, ANN201
+def release(i, is_first, W, M, U):
     """The blow falls if its target is still there. One that does not fall costs nothing: the weapon is ready again."""
     kind, target = M[KIND, i], M[AIM, i]
     dx, dy = W[X, target] - W[X, i], W[Y, target] - W[Y, i]
@@ -171,7 +171,7 @@ def release(i, is_first, W, M, U):  # noqa: ANN001, ANN201
         shoot(i, target, distance, W, M, U)
 
 
-def shoot(i, target, distance, W, M, U):  # noqa: ANN001, ANN201
+def shoot(i, target, distance, W, M, U):
     """Hit, at once or when the missile has flown from centre to edge."""
     speed = U[M[KIND, i], T_MISSILE]
     loops = 0
@@ -183,7 +183,7 @@ def shoot(i, target, distance, W, M, U):  # noqa: ANN001, ANN201
         hit(i, target, W, M, U)
 
 
-def explode_all(W, M, U):  # noqa: ANN001, ANN201
+def explode_all(W, M, U):
     """Whoever bursts when it dies does so now, and may kill the next one that does."""
     again = True
     while again:

@@ -64,7 +64,7 @@ _POINT = np.float32(0.15)  # radius of one point of a line attack
 _HELP_RADIUS, _HELP_PERIOD = np.float32(4.0), 32  # cells; loops
 
 
-def hit(i, target, W, M, U):  # noqa: ANN001, ANN201
+def hit(i, target, W, M, U):
     """Unit ``i`` damages ``target``: shields take all they can, of the rest armour is taken off, once."""
     if M[ALIVE, target] == 0:
         return
@@ -87,7 +87,7 @@ def hit(i, target, W, M, U):  # noqa: ANN001, ANN201
     provoke(i, target, W, M)
 
 
-def provoke(i, target, W, M):  # noqa: ANN001, ANN201
+def provoke(i, target, W, M):
     """A unit that fights by itself remembers who hit it, and tells its friends, at most every two seconds."""
     order = M[ORDER, target]
     if order != ATTACK_MOVE and order != GUARD and order != HUNT:
@@ -102,7 +102,7 @@ def provoke(i, target, W, M):  # noqa: ANN001, ANN201
             M[PROVOKER, j] = i
 
 
-def die(i, W, M, U):  # noqa: ANN001, ANN201
+def die(i, W, M, U):
     """Take the unit off the map. Where it fell stays in its goal."""
     W[GOAL_X, i], W[GOAL_Y, i] = W[X, i], W[Y, i]
     M[ALIVE, i] = 0
@@ -113,7 +113,7 @@ def die(i, W, M, U):  # noqa: ANN001, ANN201
         M[EVENT, i] |= EXPLOSION
 
 
-def explode(i, W, M, U):  # noqa: ANN001, ANN201
+def explode(i, W, M, U):
     """A baneling bursts, alive or dying: every foe on the ground within the radius, edge to centre, is hit."""
     if M[ALIVE, i] == 1:
         die(i, W, M, U)
@@ -125,7 +125,7 @@ def explode(i, W, M, U):  # noqa: ANN001, ANN201
             hit(i, j, W, M, U)
 
 
-def strike_line(i, W, M, U, G):  # noqa: ANN001, ANN201
+def strike_line(i, W, M, U, G):
     """Both sweeps of a colossus: every foe on the line hits twice, the main target always. No friend is hit, nobody on another cliff level.
 
     The points of the line are so close that they are a capsule: |across| <= half length + h, h what the circle of a point and the
@@ -148,7 +148,7 @@ def strike_line(i, W, M, U, G):  # noqa: ANN001, ANN201
                 hit(i, j, W, M, U)
 
 
-def heal(W, M, U):  # noqa: ANN001, ANN201
+def heal(W, M, U):
     """Healers mend their targets, as far as these are wounded and the energy lasts."""
     for i in range(P):
         if M[ALIVE, i] == 1 and M[TARGET, i] >= 0 and M[RANK, i] == FIGHTING and U[M[KIND, i], T_HEAL] > 0:

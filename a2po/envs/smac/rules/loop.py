@@ -14,7 +14,7 @@ P = 16  # bound anew by specialise()
 _PASSES = 3  # of the separation of bodies
 
 
-def play_loop(W, M, U, G, paths):  # noqa: ANN001, ANN201
+def play_loop(W, M, U, G, paths):
     """Play 1/16 second of one battle.
 
     Args:

@@ -55,7 +55,7 @@ _EDGE_LOW, _EDGE_HIGH = np.float32(0.5), np.float32(SIZE - 0.5)
 _NEAR = np.float32(0.5 * FAR)
 
 
-def steer(first, last, W, M, U, G, paths):  # noqa: ANN001, ANN201
+def steer(first, last, W, M, U, G, paths):
     """Set the next positions of units first..last as if nobody stood in their way."""
     for i in range(first, last):
         if M[ALIVE, i] == 0:
@@ -78,7 +78,7 @@ def steer(first, last, W, M, U, G, paths):  # noqa: ANN001, ANN201
                 turn_towards(i, dx, dy, distance, W, U, kind)
 
 
-def destination(i, W, M, U):  # noqa: ANN001, ANN201
+def destination(i, W, M, U):
     """(whether unit ``i`` wants to go, x, y): to its target as long as that is out of reach, else to its goal."""
     if M[RANK, i] == FIGHTING or U[M[KIND, i], T_SPEED] == 0:
         return False, _ZERO, _ZERO
@@ -90,7 +90,7 @@ def destination(i, W, M, U):  # noqa: ANN001, ANN201
     return False, _ZERO, _ZERO
 
 
-def around_cliffs(i, gx, gy, W, M, paths):  # noqa: ANN001, ANN201
+def around_cliffs(i, gx, gy, W, M, paths):
     """The goal itself if one can walk straight to it, else the middle of the cell where the path bends next."""
     here = SIZE * int(W[X, i]) + int(W[Y, i])
     there = SIZE * min(max(int(gx), 0), SIZE - 1) + min(max(int(gy), 0), SIZE - 1)
@@ -100,7 +100,7 @@ def around_cliffs(i, gx, gy, W, M, paths):  # noqa: ANN001, ANN201
     return np.float32(bend // SIZE) + _HALF, np.float32(bend % SIZE) + _HALF
 
 
-def glide(i, goes, gx, gy, W, U, kind):  # noqa: ANN001, ANN201
+def glide(i, goes, gx, gy, W, U, kind):
     """Units with inertia: the velocity changes by at most the acceleration, in time to stop at the goal."""
     wish_x, wish_y = _ZERO, _ZERO
     if goes:
@@ -119,7 +119,7 @@ def glide(i, goes, gx, gy, W, U, kind):  # noqa: ANN001, ANN201
     W[NEXT_Y, i] += _HALF * (old_y + W[VELOCITY_Y, i])
 
 
-def turn_towards(i, dx, dy, distance, W, U, kind):  # noqa: ANN001, ANN201
+def turn_towards(i, dx, dy, distance, W, U, kind):
     """Face (dx, dy), of length ``distance``; at most one loop's turn."""
     if distance <= 0:
         return
@@ -133,7 +133,7 @@ def turn_towards(i, dx, dy, distance, W, U, kind):  # noqa: ANN001, ANN201
         W[FACING_X, i], W[FACING_Y, i] = fx * cos - fy * sin, fx * sin + fy * cos
 
 
-def separate(first, last, W, M):  # noqa: ANN001, ANN201
+def separate(first, last, W, M):
     """Set how far units first..last are pushed; return True if any two bodies overlap.
 
     Among friends a fighting unit does not give way, a moving one does to it, and pushes idle ones aside; two of a kind share.
@@ -148,7 +148,7 @@ def separate(first, last, W, M):  # noqa: ANN001, ANN201
         side, layers, rank = M[SIDE, i], M[LAYERS, i], np.float32(M[RANK, i])
         moves = _ONE if M[RANK, i] == MOVING else _ZERO
         own = np.float32(i)
-        sum_x, sum_y, deepest = _ZERO, _ZERO, _ZERO
+        sum_x, sum_y = _ZERO, _ZERO
         for j in range(P):
             dx = x - W[NEXT_X, j] + _TIE * (own - np.float32(j))
             dy = y - W[NEXT_Y, j]
@@ -175,14 +175,14 @@ def separate(first, last, W, M):  # noqa: ANN001, ANN201
     return touched
 
 
-def shift(first, last, W):  # noqa: ANN001, ANN201
+def shift(first, last, W):
     """Apply what ``separate`` found."""
     for i in range(first, last):
         W[NEXT_X, i] += W[SHIFT_X, i]
         W[NEXT_Y, i] += W[SHIFT_Y, i]
 
 
-def arrive(first, last, W, M, U, G):  # noqa: ANN001, ANN201
+def arrive(first, last, W, M, U, G):
     """Bring units first..last to their next positions, along x and then along y as far as walls and the map's edge let them."""
     for i in range(first, last):
         if M[ALIVE, i] == 0:
@@ -203,7 +203,7 @@ def arrive(first, last, W, M, U, G):  # noqa: ANN001, ANN201
             M[RANK, i] = IDLE
 
 
-def fits(x, y, inner, G, plane):  # noqa: ANN001, ANN201
+def fits(x, y, inner, G, plane):
     """True if the square of half side ``inner`` around (x, y) lies on ground that can be walked on."""
     west, east, south, north = int(x - inner), int(x + inner), int(y - inner), int(y + inner)
     east, north = min(east, SIZE - 1), min(north, SIZE - 1)

@@ -33,7 +33,7 @@ _STEP = np.float32(2.0)  # how far SMAC orders a unit to move
 _NORTH, _SOUTH, _EAST, _WEST, _FIRST_TARGET = 2, 3, 4, 5, 6
 
 
-def command(first, last, W, M, U, actions):  # noqa: ANN001, ANN201
+def command(first, last, W, M, U, actions):
     """Give units first..last the orders that ``actions`` [N] stand for. The same attack ordered again goes on."""
     for i in range(first, last):
         action = actions[i]
@@ -52,7 +52,7 @@ def command(first, last, W, M, U, actions):  # noqa: ANN001, ANN201
             break_off(i, M)
 
 
-def order_target(i, slot, M, U):  # noqa: ANN001, ANN201
+def order_target(i, slot, M, U):
     """Healers heal the ally of that number, others attack the enemy; a weapon that cannot reach the target leaves the unit idle."""
     kind = M[KIND, i]
     heals = U[kind, T_HEAL] > 0
@@ -62,7 +62,7 @@ def order_target(i, slot, M, U):  # noqa: ANN001, ANN201
     M[ORDER_TARGET, i] = target
 
 
-def break_off(i, M):  # noqa: ANN001, ANN201
+def break_off(i, M):
     """End a begun attack: before its blow it costs nothing, a second blow is lost."""
     if M[WINDUP, i] >= 0:
         M[WINDUP, i] = -1

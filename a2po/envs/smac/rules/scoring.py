@@ -15,7 +15,7 @@ SCORE_COLUMNS = 8
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
-def survivors(W, M, U):  # noqa: ANN001, ANN201
+def survivors(W, M, U):
     """(living allies, living enemies, allies that can fight, enemies that can fight)."""
     allies = enemies = fighting_allies = fighting_enemies = 0
     num_allies = M[CLOCK, NUM_ALLIES]
@@ -31,7 +31,7 @@ def survivors(W, M, U):  # noqa: ANN001, ANN201
     return allies, enemies, fighting_allies, fighting_enemies
 
 
-def outcome(W, M, U, S):  # noqa: ANN001, ANN201
+def outcome(W, M, U, S):
     """GOING, WON, LOST or WIPED_OUT (both sides). Where healers cannot win alone, defeat is looked at first."""
     allies, enemies, fighting_allies, fighting_enemies = survivors(W, M, U)
     healers_lose = S[S_HEALERS_LOSE] > 0
@@ -42,7 +42,7 @@ def outcome(W, M, U, S):  # noqa: ANN001, ANN201
     return WIPED_OUT if allies == 0 else GOING
 
 
-def reward(W, M, S, result):  # noqa: ANN001, ANN201
+def reward(W, M, S, result):
     """The step's reward; remembers what it counted.
 
     Raw: sum over enemies of (hp + shield before - now) + 10 per death + 200 for the win; with S_ABSOLUTE its absolute value, so

@@ -79,7 +79,7 @@ _BOTH_PLANES = 3
 _FAR, _ZERO, _ONE, _TWO = np.float32(FAR), np.float32(0.0), np.float32(1.0), np.float32(2.0)
 
 
-def begin(W, M, U, roster, places, ranges, seed_low, seed_high):  # noqa: ANN001, ANN201
+def begin(W, M, U, roster, places, ranges, seed_low, seed_high):
     """Set up one battle, before its first loop.
 
     Args:
@@ -107,7 +107,7 @@ def begin(W, M, U, roster, places, ranges, seed_low, seed_high):  # noqa: ANN001
         shuffle_enemies(W, M)
 
 
-def draw_rules(W, M, ranges):  # noqa: ANN001, ANN201
+def draw_rules(W, M, ranges):
     """Draw the battle's rules: uniform over their ranges, both ends of a whole number's range alike."""
     for rule in range(RULES):
         low, high = ranges[rule, 0], ranges[rule, 1]
@@ -122,7 +122,7 @@ def draw_rules(W, M, ranges):  # noqa: ANN001, ANN201
     M[CLOCK, SIMULTANEOUS] = int(W[RULE, AT_ONCE])
 
 
-def enlist(i, W, M, U, roster, places):  # noqa: ANN001, ANN201
+def enlist(i, W, M, U, roster, places):
     """Make column ``i`` the unit that the roster says, or an empty one."""
     kind = roster[R_KIND, i]
     M[KIND, i], M[SIDE, i], M[ORDER, i] = kind, roster[R_SIDE, i], roster[R_ORDER, i]
@@ -147,7 +147,7 @@ def enlist(i, W, M, U, roster, places):  # noqa: ANN001, ANN201
     W[Y, i] = W[NEXT_Y, i] = places[i, 1] + jitter * (_TWO * uniform(M, i, PLACE_Y) - _ONE)
 
 
-def shuffle_enemies(W, M):  # noqa: ANN001, ANN201
+def shuffle_enemies(W, M):
     """Let the enemies of one type change places: each with one of its kind that comes at or behind it, drawn evenly."""
     first = M[CLOCK, NUM_ALLIES]
     last = first + M[CLOCK, NUM_ENEMIES]

@@ -53,7 +53,7 @@ _EVERYWHERE = np.float32(100.0)
 _HEALABLE, _STRUCTURE = 4, 16  # attribute bits
 
 
-def acquire(first, last, W, M, U):  # noqa: ANN001, ANN201
+def acquire(first, last, W, M, U):
     """Set M[TARGET] of units first..last. Nobody moves or strikes here, so the units can be done in any order."""
     for i in range(first, last):
         if M[ALIVE, i] == 0:
@@ -70,7 +70,7 @@ def acquire(first, last, W, M, U):  # noqa: ANN001, ANN201
             M[TARGET, i] = -1
 
 
-def follow_order(i, M):  # noqa: ANN001, ANN201
+def follow_order(i, M):
     """An attack on one unit lasts until it is dead; then the attacker stands idle."""
     target = M[ORDER_TARGET, i]
     if M[ALIVE, target] == 1:
@@ -80,7 +80,7 @@ def follow_order(i, M):  # noqa: ANN001, ANN201
         M[ORDER, i] = STOP
 
 
-def keeps_target(i, W, M, U):  # noqa: ANN001, ANN201
+def keeps_target(i, W, M, U):
     """True while the target lives, is in the weapon's range and can hurt; on a hunt while it lives."""
     target = M[TARGET, i]
     if target < 0 or M[ALIVE, target] == 0:
@@ -92,7 +92,7 @@ def keeps_target(i, W, M, U):  # noqa: ANN001, ANN201
     return dx * dx + dy * dy <= reach * reach and (M[REACHES, target] & M[PLANES, i]) != 0
 
 
-def best_target(i, W, M, U):  # noqa: ANN001, ANN201
+def best_target(i, W, M, U):
     """Of the foes in sight those that can hurt me, of these those in my range, of these the nearest; -1: none.
 
     One integer minimum decides: class bits, then the squared distance (its 14 leading bits), then the column.
@@ -121,7 +121,7 @@ def best_target(i, W, M, U):  # noqa: ANN001, ANN201
     return np.int32(best & _INDEX) if best != _NOBODY else np.int32(-1)
 
 
-def worst_wounded(i, W, M, U):  # noqa: ANN001, ANN201
+def worst_wounded(i, W, M, U):
     """Whom a healer that acts by itself heals: of the wounded friends in sight the lowest life fraction, then the nearest."""
     kind = M[KIND, i]
     if W[ENERGY, i] < U[kind, T_HEAL_MINIMUM] and M[TARGET, i] < 0:
@@ -138,13 +138,13 @@ def worst_wounded(i, W, M, U):  # noqa: ANN001, ANN201
     return best
 
 
-def healable(i, j, W, M, U):  # noqa: ANN001, ANN201
+def healable(i, j, W, M, U):
     """Biological, on the ground, no building, wounded, and not the healer itself."""
     attributes = int(U[M[KIND, j], T_ATTRIBUTES])
     living = (attributes & _HEALABLE) != 0 and (attributes & _STRUCTURE) == 0
     return living and i != j and M[PLANES, j] == 1 and W[HP, j] < W[HP_MAX, j]
 
 
-def stands_by(i, M, U):  # noqa: ANN001, ANN201
+def stands_by(i, M, U):
     """True for an enemy medivac that took its attack order for nothing and stays where it is."""
     return U[M[KIND, i], T_HEAL] > 0 and M[ORDER, i] == ATTACK_MOVE and M[CLOCK, MEDIVAC] == IDLE_HEAL

@@ -28,7 +28,7 @@ from a2po.envs.smac.fields import (
 _NONE, _ONE, _IDLE = np.int32(0), np.int32(1), np.int32(-1)
 
 
-def upkeep(first, last, W, M):  # noqa: ANN001, ANN201
+def upkeep(first, last, W, M):
     """End a loop for units first..last. Without branches, so that it is vector code."""
     for i in range(first, last):
         M[COOLDOWN, i] = M[COOLDOWN, i] - _ONE if M[COOLDOWN, i] > _NONE else _NONE
@@ -45,7 +45,7 @@ def upkeep(first, last, W, M):  # noqa: ANN001, ANN201
         M[CALM, i] = M[CALM, i] - _ONE if M[CALM, i] > _NONE else _NONE
 
 
-def recharge(first, last, W, M, U):  # noqa: ANN001, ANN201
+def recharge(first, last, W, M, U):
     """The energy of healers among units first..last grows."""
     for i in range(first, last):
         if M[ALIVE, i] == 1 and U[M[KIND, i], T_HEAL] > 0:
