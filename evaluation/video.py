@@ -78,6 +78,12 @@ def tempo(suffix: str, step_seconds: float | None, *, every: int | None = None, 
     return every, fps or 1.0 / (step_seconds * every)
 
 
+def pictures_per_step(suffix: str, step_seconds: float | None, most: int) -> int:
+    """How many pictures are taken in one step of an environment that offers up to ``most``: evenly spaced, as ``MAX_FPS`` allows."""
+    allowed = MAX_FPS[suffix] * (step_seconds or 0.0)
+    return max((count for count in range(1, most + 1) if most % count == 0 and count <= allowed), default=1)
+
+
 def readable(picture: np.ndarray) -> np.ndarray:
     """[H, W, 3], enlarged by a whole factor where it is small."""
     factor = -(-READABLE // picture.shape[0])

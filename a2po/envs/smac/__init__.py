@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import torch
 
     from a2po.envs.protocol import VectorEnv
+    from a2po.envs.scripted import ScriptedPlayer
 
-__all__ = ["make", "task_names"]
+__all__ = ["make", "players", "task_names"]
 
 PREFIX = "smac/"
 
@@ -23,6 +24,13 @@ PREFIX = "smac/"
 def task_names() -> list[str]:
     """All task names of the family, with the family prefix."""
     return [f"{PREFIX}{name}" for name in MAPS]
+
+
+def players() -> dict[str, ScriptedPlayer]:
+    """The scripts that every battle has: ``heuristic``, which is SMAC's own, and ``nearest``."""
+    from a2po.envs.smac.players import PLAYERS
+
+    return PLAYERS
 
 
 def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, **options: Any) -> VectorEnv:

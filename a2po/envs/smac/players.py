@@ -6,7 +6,7 @@ They look at the battle itself (``env.snapshot()``), not at the observations. In
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,9 @@ from torch import Tensor
 
 from a2po.envs.protocol import Observations
 from a2po.envs.scripted import ScriptedPlayer
+from a2po.envs.smac.encoder import Snapshot
 from a2po.envs.smac.fields import T_HP
+from a2po.envs.smac.maps import BattleMap
 from a2po.envs.smac.units import KINDS, unit_table
 
 NOTHING, STOP, FIRST_MOVE, FIRST_TARGET = 0, 1, 2, 6  # actions
@@ -30,10 +32,10 @@ NOBODY = -1
 class Battlefield(Protocol):
     """What the scripts need of an environment."""
 
-    battle: Any  # a BattleMap: num_agents, num_enemies
+    battle: BattleMap
 
-    def snapshot(self) -> Any:
-        """The units of all battles (``a2po.envs.smac.encoder.Snapshot``)."""
+    def snapshot(self) -> Snapshot:
+        """The units of all battles."""
         ...
 
 

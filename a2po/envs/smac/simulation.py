@@ -14,7 +14,7 @@ from a2po.envs.smac import fields as f
 from a2po.envs.smac.layout import Layout
 from a2po.envs.smac.maps import BattleMap
 from a2po.envs.smac.options import Options
-from a2po.envs.smac.rules.battle import BEGIN_BATTLES, STEP_BATTLES
+from a2po.envs.smac.rules.battle import BEGIN_BATTLES, LOOP_BATTLES, STEP_BATTLES
 from a2po.envs.smac.rules.scoring import (
     S_ABSOLUTE,
     S_DEATH,
@@ -89,6 +89,12 @@ class Simulation:
     def step(self, actions: np.ndarray, shown: Shown) -> None:
         """Play one step of all battles with ``actions`` [B, N] int64: sets ``rewards`` [B] and ``results`` [B], and shows them."""
         self._share(STEP_BATTLES, self._all, self._no_seeds, actions, shown)
+
+    def loop(self) -> None:
+        """Play one game loop of all battles, without orders, score and show."""
+        nothing = np.zeros((1, 1, 1), np.float32)
+        shown = Shown(nothing, nothing, nothing.astype(bool), nothing[0].astype(bool))
+        self._share(LOOP_BATTLES, self._all, self._no_seeds, self._no_actions, shown)
 
     def _share(self, what: int, copies: np.ndarray, seeds: np.ndarray, actions: np.ndarray, shown: Shown) -> None:
         """Let each thread, this one included, do one range of ``copies``. A battle depends on no other: the split cannot matter."""
