@@ -37,7 +37,7 @@ class Family(Protocol):
     """What a family's module offers.
 
     A family whose ``make`` takes more names than it can list sets ``listed_only = False`` and checks them itself. One that has
-    scripted players offers a function ``players() -> dict[str, ScriptedPlayer]``, one that knows its optimum ``optimum``.
+    scripted players offers a function ``scripted_players() -> dict[str, ScriptedPlayer]``, one that knows its optimum ``optimum``.
     """
 
     def task_names(self) -> list[str]:
@@ -132,7 +132,9 @@ def optimum(task: str, **options: Any) -> float:
 def scripted_players(task: str) -> dict[str, ScriptedPlayer]:
     """The scripted players of a task, by name: ``random`` and those of its family."""
     family = task.split("/", 1)[0]
-    offer: Callable[[], dict[str, ScriptedPlayer]] | None = getattr(_family(family), "players", None) if family in families() else None
+    offer: Callable[[], dict[str, ScriptedPlayer]] | None = (
+        getattr(_family(family), "scripted_players", None) if family in families() else None
+    )
     return {"random": RANDOM, **(offer() if offer else {})}
 
 

@@ -1,4 +1,4 @@
-"""Players that follow a script instead of a network. A family of tasks offers its own by a function ``players``."""
+"""Players that follow a script instead of a network. A family of tasks offers its own by a function ``scripted_players``."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def script(monkeypatch):
     def make(env, seed):
         return lambda observations, begun: torch.zeros((env.num_envs, 2), dtype=torch.int64)
 
-    monkeypatch.setattr(matrix, "players", lambda: {"first": ScriptedPlayer(make, {"length": 2})}, raising=False)
+    monkeypatch.setattr(matrix, "scripted_players", lambda: {"first": ScriptedPlayer(make, {"length": 2})}, raising=False)
 
 
 def test_random_plays_every_task_without_a_bundle(folder):

@@ -5,6 +5,7 @@ SMAC's interface and the game's catalog data, not validated against the game's b
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from a2po.envs.smac.maps import MAPS
@@ -16,9 +17,16 @@ if TYPE_CHECKING:
     from a2po.envs.protocol import VectorEnv
     from a2po.envs.scripted import ScriptedPlayer
 
-__all__ = ["make", "players", "task_names"]
+__all__ = ["Duel", "Post", "battle", "duel", "make", "scripted_players", "task_names"]
 
 PREFIX = "smac/"
+_HEAVY = {"duel": "duels", "Duel": "duels", "battle": "sandbox", "Post": "sandbox"}  # loaded when asked for: they need the compiler
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HEAVY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HEAVY[name]}"), name)
 
 
 def task_names() -> list[str]:
@@ -26,7 +34,7 @@ def task_names() -> list[str]:
     return [f"{PREFIX}{name}" for name in MAPS]
 
 
-def players() -> dict[str, ScriptedPlayer]:
+def scripted_players() -> dict[str, ScriptedPlayer]:
     """The scripts that every battle has: ``heuristic``, which is SMAC's own, and ``nearest``."""
     from a2po.envs.smac.players import PLAYERS
 

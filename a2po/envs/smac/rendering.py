@@ -101,7 +101,7 @@ class BattleRenderer:
         beak = [(x + tip * dx, y + tip * dy), (x + wide * (dx - dy), y + wide * (dy + dx)), (x + wide * (dx + dy), y + wide * (dy - dx))]
         canvas.shape(beak, WHITE)
         high = self._number(now, unit, f.T_FLIES) or self._number(now, unit, f.T_CLIFFS)
-        canvas.disc(x, y, radius, SIDES[side], 190 if high else 255, rim=DARK)
+        canvas.disc(x, y, radius, SIDES[side], 130 if high else 255, rim=DARK)
         mark = MARKS.get(self.kinds[now.M[f.KIND, unit]], "?")
         canvas.text(x, y, mark, 1.5 * radius, WHITE)
 
