@@ -97,8 +97,9 @@ class BattleRenderer:
     def _draw_body(self, canvas: Canvas, now: Moment, unit: int) -> None:
         (x, y), radius, side = now.place(unit), float(now.W[f.RADIUS, unit]), int(now.M[f.SIDE, unit])
         dx, dy = float(now.W[f.FACING_X, unit]), float(now.W[f.FACING_Y, unit])
-        tip, wide = 1.15 * radius + 0.25, 0.7 * radius
-        beak = [(x + tip * dx, y + tip * dy), (x + wide * (dx - dy), y + wide * (dy + dx)), (x + wide * (dx + dy), y + wide * (dy - dx))]
+        tip, base, wide = 1.15 * radius + 0.25, 0.8 * radius, 0.55 * radius
+        root_x, root_y = x + base * dx, y + base * dy
+        beak = [(x + tip * dx, y + tip * dy), (root_x - wide * dy, root_y + wide * dx), (root_x + wide * dy, root_y - wide * dx)]
         canvas.shape(beak, WHITE)
         high = self._number(now, unit, f.T_FLIES) or self._number(now, unit, f.T_CLIFFS)
         canvas.disc(x, y, radius, SIDES[side], 130 if high else 255, rim=DARK)

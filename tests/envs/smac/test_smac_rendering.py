@@ -57,12 +57,12 @@ def changed(one, other):
 
 
 def test_units_are_discs_of_their_side_and_size():
-    battle = Battle((0, "marine", 9, 16), (1, "colossus", 20, 16), size=(660, 380))
+    battle = Battle((0, "marine", 9, 16), (1, "spine_crawler", 20, 16), size=(660, 380))
     picture = battle.draw()
     assert picture.shape == (380, 660, 3) and picture.dtype == np.uint8
     assert near(battle.around(picture, 9, 16), SIDES[0]) > 60 and near(battle.around(picture, 9, 16), SIDES[1], 40) == 0
-    marine, colossus = near(battle.around(picture, 9, 16), SIDES[0]), near(battle.around(picture, 20, 16), SIDES[1])
-    assert 3 < colossus / marine < 12  # the radii are as 1 to 2.7, and both wear marks
+    marine, crawler = near(battle.around(picture, 9, 16), SIDES[0]), near(battle.around(picture, 20, 16), SIDES[1])
+    assert 3 < crawler / marine < 9  # the radii are as 1 to 2.3, and both wear marks
     assert changed(picture, Battle(size=(660, 380)).draw()).sum() < 0.05 * picture.shape[0] * picture.shape[1]
 
 
