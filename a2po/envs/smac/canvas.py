@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from a2po.envs.smac.chronicle import Point
+from a2po.envs.smac.framing import Frame
 from a2po.envs.smac.terrain import HIGH, LOW, RAMP, VOID, Terrain
 from a2po.errors import require
 
@@ -37,33 +38,21 @@ def font(pixels: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
 
 
 class Canvas:
-    """Shows the rectangle ``window`` (west, south, east, north) of a map, as large as it fits and centred in ``size`` pixels.
+    """Shows a part of a map in ``size`` (width, height) pixels, which have its aspect.
 
     Raises:
         DependencyError: Pillow is missing.
     """
 
-    def __init__(self, size: tuple[int, int], window: tuple[float, float, float, float]) -> None:
+    def __init__(self, size: tuple[int, int], frame: Frame) -> None:
         require("the picture of a battle", PIL="report")
         from PIL import Image, ImageDraw
 
-        west, south, east, north = window
         width, height = size[0] * OVERSIZE, size[1] * OVERSIZE
-        self.scale = min(width / (east - west), height / (north - south))
-        self._left = width / 2 - self.scale * (west + east) / 2
-        self._top = height / 2 + self.scale * (south + north) / 2
+        self.scale = width / frame.width
+        self._left, self._top = width / 2 - self.scale * frame.x, height / 2 + self.scale * frame.y
         self._image = Image.new("RGB", (width, height), NOWHERE)
         self._draw = ImageDraw.Draw(self._image, "RGBA")
-
-    def copy(self) -> Canvas:
-        """The same picture, to be drawn on apart from this one."""
-        from PIL import ImageDraw
-
-        twin = object.__new__(Canvas)
-        twin.__dict__.update(self.__dict__)
-        twin._image = self._image.copy()
-        twin._draw = ImageDraw.Draw(twin._image, "RGBA")
-        return twin
 
     def picture(self) -> np.ndarray:
         """uint8 [H, W, 3]."""
@@ -105,15 +94,8 @@ class Canvas:
         self._draw.text(self.at(x, y), words, colour, font(size), "mm", stroke_width=OVERSIZE if rim else 0, stroke_fill=rim)
 
 
-def window_of(terrain: Terrain) -> tuple[float, float, float, float]:
-    """West, south, east and north of all that is not void, with a little room around it."""
-    columns, rows = np.flatnonzero((terrain.level != VOID).any(1)), np.flatnonzero((terrain.level != VOID).any(0))
-    return columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 1.5, rows[-1] + 1.5
-
-
-def ground(terrain: Terrain, variant: int, size: tuple[int, int]) -> Canvas:
+def draw_ground(canvas: Canvas, terrain: Terrain, variant: int) -> None:
     """The bare terrain."""
-    canvas = Canvas(size, window_of(terrain))
     level, walkable = terrain.level, terrain.walkable[variant]
     for x, y in np.argwhere(level != VOID):
         canvas.box(x, y, x + 1, y + 1, GROUND[int(level[x, y])] if walkable[x, y] else BLOCKED)
@@ -123,11 +105,10 @@ def ground(terrain: Terrain, variant: int, size: tuple[int, int]) -> Canvas:
     for line in range(0, level.shape[0] + 1, GRID_CELLS):
         canvas.line([(line, 0), (line, level.shape[1])], GRID, 18, 0.03)
         canvas.line([(0, line), (level.shape[0], line)], GRID, 18, 0.03)
-    _edges(canvas, walkable)
-    return canvas
+    _draw_edges(canvas, walkable)
 
 
-def _edges(canvas: Canvas, walkable: np.ndarray) -> None:
+def _draw_edges(canvas: Canvas, walkable: np.ndarray) -> None:
     """Lines between what can be walked on and what cannot."""
     ringed = np.pad(walkable, 1)
     for x, y in np.argwhere(ringed[1:] != ringed[:-1]):

@@ -68,12 +68,16 @@ class Chronicle:
 
     shots: list[Shot] = field(default_factory=list)
     falls: list[Fall] = field(default_factory=list)
+    goes_on: bool = False
+    """The last look was at the battle of the look before, not at its beginning or at another one."""
+
     _last: Moment | None = None
 
     def look(self, now: Moment) -> None:
         """Note what is new. The same moment twice changes nothing; another battle begins without a past."""
         last, self._last = self._last, now
-        if last is None or now.battle != last.battle or now.loop < last.loop:
+        self.goes_on = last is not None and now.battle == last.battle and now.loop >= last.loop
+        if last is None or not self.goes_on:
             self.shots, self.falls = [], []
             return
         oldest = now.loop - REMEMBERED_LOOPS

@@ -28,14 +28,14 @@ class Filming:
 
     def pictures(self, copy: int, actions: np.ndarray, count: int) -> list[np.ndarray]:
         """``count`` pictures of a battle, the first as it stands, the others as ``actions`` [N] bring it forward within one step."""
-        stage, found = self._stage, []
+        stage, found = self._stage, list[np.ndarray]()
         W, M = stage.units[0], stage.marks[0]
         W[...], M[...] = self._simulation.units[copy], self._simulation.marks[copy]
         for loop in range(LOOPS_PER_STEP):
             if loop * count // LOOPS_PER_STEP == len(found):
                 found.append(self._draw(copy, W, M))
             if loop == M[f.CLOCK, f.DELAY]:
-                command(0, int(M[f.CLOCK, f.NUM_ALLIES]), W, M, self._table, actions)
+                command(0, int(M[f.CLOCK, f.NUM_ALLIES]), W, M, self._table, actions)  # type: ignore[no-untyped-call]
             stage.loop()
         return found
 

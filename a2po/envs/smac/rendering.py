@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from a2po.envs.smac import fields as f
-from a2po.envs.smac.canvas import Canvas, Colour, ground, toward, window_of
+from a2po.envs.smac.canvas import Canvas, Colour, draw_ground, toward
 from a2po.envs.smac.chronicle import REMEMBERED_LOOPS, Chronicle, Moment, units
-from a2po.envs.smac.terrain import Terrain
+from a2po.envs.smac.framing import Frame, around, follow, whole
+from a2po.envs.smac.terrain import VOID, Terrain
 
 MARKS = {
     "marine": "m", "marauder": "M", "medivac": "+", "stalker": "S", "zealot": "Z", "colossus": "C",
@@ -36,8 +37,8 @@ NUMBERED = 12
 
 def picture_size(terrain: Terrain) -> tuple[int, int]:
     """The (width, height) that shows a whole map well."""
-    west, south, east, north = window_of(terrain)
-    return round((east - west) * PIXELS_PER_CELL / 2) * 2, round((north - south) * PIXELS_PER_CELL / 2) * 2
+    width, height = (terrain.level != VOID).any(1).sum() + 1, (terrain.level != VOID).any(0).sum() + 1
+    return int(width) * PIXELS_PER_CELL, int(height) * PIXELS_PER_CELL
 
 
 @dataclass
@@ -49,7 +50,8 @@ class BattleRenderer:
     table: np.ndarray
     size: tuple[int, int]
     _chronicle: Chronicle = field(default_factory=Chronicle)
-    _grounds: dict[int, Canvas] = field(default_factory=dict)
+    _frame: Frame | None = None
+    _loop: int = 0
 
     def render(self, W: np.ndarray, M: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] of one battle's memory W [FLOATS, P] and M [INTS, P], with what happened since another moment was drawn.
@@ -59,7 +61,8 @@ class BattleRenderer:
         """
         now = Moment(W.copy(), M.copy())
         self._chronicle.look(now)
-        canvas = self._ground(int(M[f.CLOCK, f.VARIANT])).copy()
+        canvas = Canvas(self.size, self._follow(now))
+        draw_ground(canvas, self.terrain, int(M[f.CLOCK, f.VARIANT]))
         self._draw_fallen(canvas, now)
         living = sorted(now.living, key=lambda unit: (self._number(now, unit, f.T_FLIES), float(now.W[f.RADIUS, unit])))
         for unit in living:
@@ -75,10 +78,12 @@ class BattleRenderer:
                 canvas.text(x, y - now.W[f.RADIUS, unit] - 0.22, str(unit), 0.5, WHITE, DARK)
         return canvas.picture()
 
-    def _ground(self, variant: int) -> Canvas:
-        if variant not in self._grounds:
-            self._grounds[variant] = ground(self.terrain, variant, self.size)
-        return self._grounds[variant]
+    def _follow(self, now: Moment) -> Frame:
+        """What is shown: the view follows the units, and begins anew with a battle."""
+        goal = around(now, whole(self.terrain, self.size[0] / self.size[1]))
+        self._frame = follow(self._frame, goal, now.loop - self._loop) if self._frame and self._chronicle.goes_on else goal
+        self._loop = now.loop
+        return self._frame
 
     def _number(self, moment: Moment, unit: int, column: int) -> float:
         """A number of the unit's type."""
@@ -114,10 +119,10 @@ class BattleRenderer:
         if now.W[f.SHIELD_MAX, unit] > 0:
             bars.append((float(now.W[f.SHIELD, unit] / now.W[f.SHIELD_MAX, unit]), SHIELD))
         for part, colour in bars:
-            canvas.box(west, south, west + 2 * radius, south + 0.17, DARK, 220)
+            canvas.box(west, south, west + 2 * radius, south + 0.14, DARK, 220)
             if part > 0:
-                canvas.box(west, south, west + 2 * radius * min(part, 1.0), south + 0.17, colour)
-            south += 0.19
+                canvas.box(west, south, west + 2 * radius * min(part, 1.0), south + 0.14, colour)
+            south += 0.16
 
     def _draw_heals(self, canvas: Canvas, now: Moment) -> None:
         for unit in units((now.M[f.ALIVE] == 1) & (now.M[f.TARGET] >= 0)):

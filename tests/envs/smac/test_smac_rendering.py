@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from a2po.envs.smac import fields as f
-from a2po.envs.smac.canvas import window_of
+from a2po.envs.smac.canvas import GROUND
+from a2po.envs.smac.framing import SMALLEST, whole
 from a2po.envs.smac.rendering import HEAL, SHIELD, SIDES, BattleRenderer, picture_size
-from a2po.envs.smac.terrain import TERRAIN_NAMES, load_terrain
+from a2po.envs.smac.terrain import LOW, TERRAIN_NAMES, load_terrain
 from a2po.envs.smac.units import KINDS, UNITS, unit_table
 from a2po.errors import DependencyError
 
@@ -41,10 +42,13 @@ class Battle:
 
     def around(self, picture, x, y, reach=1.5):
         """The part of a picture around a place."""
-        west, _, _, north = window_of(self.renderer.terrain)
-        scale = picture.shape[1] / (window_of(self.renderer.terrain)[2] - west)
-        column, row, pixels = int((x - west) * scale), int((north - y) * scale), int(reach * scale)
-        return picture[max(0, row - pixels) : row + pixels, max(0, column - pixels) : column + pixels]
+        frame = self.renderer._frame
+        scale = picture.shape[1] / frame.width
+        column, row = picture.shape[1] / 2 + (x - frame.x) * scale, picture.shape[0] / 2 - (y - frame.y) * scale
+        west, east, north, south = (
+            max(0, round(side)) for side in (column - reach * scale, column + reach * scale, row - reach * scale, row + reach * scale)
+        )
+        return picture[north:south, west:east]
 
 
 def near(picture, colour, tolerance=60):
@@ -63,7 +67,7 @@ def test_units_are_discs_of_their_side_and_size():
     assert near(battle.around(picture, 9, 16), SIDES[0]) > 60 and near(battle.around(picture, 9, 16), SIDES[1], 40) == 0
     marine, crawler = near(battle.around(picture, 9, 16), SIDES[0]), near(battle.around(picture, 20, 16), SIDES[1])
     assert 3 < crawler / marine < 9  # the radii are as 1 to 2.3, and both wear marks
-    assert changed(picture, Battle(size=(660, 380)).draw()).sum() < 0.05 * picture.shape[0] * picture.shape[1]
+    assert near(picture, GROUND[LOW], 16) > 0.7 * picture.shape[0] * picture.shape[1]
 
 
 def test_bars_show_life_and_shield():
@@ -107,12 +111,37 @@ def test_missiles_fly_towards_their_target():
 
 
 def test_the_fallen_leave_a_mark_that_fades():
-    battle = Battle((0, "marine", 12, 16), (1, "zealot", 18, 16))
-    empty = battle.around(Battle((0, "marine", 12, 16)).draw(), 18, 16)
+    battle = Battle((0, "marine", 12, 16), (0, "marine", 20, 16), (1, "zealot", 16, 16))
     battle.draw()
-    battle.kill(1)
-    contrast = [int(changed(battle.around(battle.draw(loops), 18, 16), empty).sum()) for loops in (8, 60)]
-    assert contrast[0] > 40 and contrast[1] == 0
+    battle.kill(2)
+    marks = [battle.around(battle.draw(loops), 16, 16) for loops in (8, 8, 60)]
+    left = [(mark.shape[0] * mark.shape[1]) - near(mark, GROUND[LOW], 16) for mark in marks]
+    assert left[0] >= left[1] > 100 and left[2] < 20  # a line of the grid runs there
+
+
+def test_the_view_follows_the_units():
+    battle = Battle((0, "marine", 6, 12), (1, "marine", 9, 12))
+    battle.draw()
+    first, limit = battle.renderer._frame, whole(battle.renderer.terrain, 640 / 360)
+    assert first.width == SMALLEST and first.width / first.height == pytest.approx(640 / 360)
+    battle.W[f.X, :2] += 14
+    battle.draw(4)
+    soon = battle.renderer._frame
+    battle.draw(200)
+    late = battle.renderer._frame
+    assert first.x < soon.x < late.x and late.x == pytest.approx(21.5, abs=0.01)
+    battle.W[[f.X, f.Y], 0], battle.W[[f.X, f.Y], 1] = (0.5, 0.5), (31.5, 31.5)
+    battle.draw(500)
+    far = battle.renderer._frame
+    assert [far.x, far.y, far.width, far.height] == pytest.approx([limit.x, limit.y, limit.width, limit.height], abs=0.01)
+
+
+@pytest.mark.parametrize("x", [1, 31])
+def test_the_view_stays_on_the_map(x):
+    battle = Battle((0, "marine", x, 16))
+    battle.draw()
+    frame, limit = battle.renderer._frame, whole(battle.renderer.terrain, 640 / 360)
+    assert abs(frame.x - limit.x) <= (limit.width - frame.width) / 2 + 1e-9 and abs(frame.x - x) < frame.width / 2
 
 
 def test_banelings_burst_and_medivacs_heal():
