@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from a2po.envs.smac.sandbox import Post, Sandbox, battle, check_kind
+from a2po.envs.smac.sandbox import Post, battle, check_kind
 from a2po.envs.smac.units import UNITS
 from a2po.errors import UserError
 

@@ -8,9 +8,12 @@ from a2po.envs.smac import fields as f
 from a2po.envs.smac.rendering import BattleRenderer
 from a2po.envs.smac.rules.battle import LOOPS_PER_STEP
 from a2po.envs.smac.rules.orders import command
-from a2po.envs.smac.simulation import Simulation
+from a2po.envs.smac.simulation import Shown, Simulation
 from a2po.envs.smac.terrain import Terrain
 from a2po.envs.smac.units import Unit, unit_table
+
+_BLANK = np.zeros((1, 1, 1), np.float32)
+UNSEEN = Shown(_BLANK, _BLANK, _BLANK.astype(np.bool_), _BLANK[0].astype(np.bool_))  # single loops show the agents nothing
 
 
 class Filming:
@@ -36,7 +39,7 @@ class Filming:
                 found.append(self._draw(copy, W, M))
             if loop == M[f.CLOCK, f.DELAY]:
                 command(0, int(M[f.CLOCK, f.NUM_ALLIES]), W, M, self._table, actions)  # type: ignore[no-untyped-call]
-            stage.loop()
+            stage.loop(UNSEEN)
         return found
 
     def _draw(self, copy: int, W: np.ndarray, M: np.ndarray) -> np.ndarray:

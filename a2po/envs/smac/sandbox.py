@@ -25,7 +25,7 @@ OUTCOMES = {GOING: "going", WON: "won", LOST: "lost", WIPED_OUT: "wiped_out"}
 
 
 class Post(NamedTuple):
-    """A unit at its place. What is not given is as when the game creates the unit."""
+    """A unit at its place. What is not given is as when the game creates the unit; hp and shield may be more than its type has."""
 
     kind: str
     x: float
@@ -162,7 +162,7 @@ class Sandbox:
     def play(self, loops: int = 1) -> Sandbox:
         """Play that many game loops (16 are a second); return the sandbox."""
         for _ in range(loops):
-            self.simulation.loop()
+            self.simulation.loop(self.shown)
         return self
 
     def step(self, *actions: int) -> tuple[float, str]:
@@ -188,6 +188,8 @@ class Sandbox:
         for row, value in ((f.HP, post.hp), (f.SHIELD, post.shield), (f.ENERGY, post.energy)):
             if value is not None:
                 self.W[row, number] = value
+        for row, maximum in ((f.HP, f.HP_MAX), (f.SHIELD, f.SHIELD_MAX)):
+            self.W[maximum, number] = max(self.W[maximum, number], self.W[row, number])
         self.W[f.BEFORE, number] = self.W[f.HP, number] + self.W[f.SHIELD, number]
 
 

@@ -56,10 +56,18 @@ class Simulation:
         layout: what is seen.
         num_envs: B.
         num_threads: how many threads share the battles; None: one per core.
+        standing: where the units stand at first, [allies + enemies, 2], if not at the map's places.
     """
 
     def __init__(
-        self, battle: BattleMap, terrain: Terrain, options: Options, layout: Layout, num_envs: int, num_threads: int | None
+        self,
+        battle: BattleMap,
+        terrain: Terrain,
+        options: Options,
+        layout: Layout,
+        num_envs: int,
+        num_threads: int | None,
+        standing: np.ndarray | None = None,
     ) -> None:
         size = battle_size(battle)
         self.units = np.zeros((num_envs, f.FLOATS, size), np.float32)
@@ -69,7 +77,7 @@ class Simulation:
         self._all = np.arange(num_envs)
         self._play: Callable[..., None] = compiled(size).play_battles
         places = np.zeros((size + 2, 2), np.float32)
-        standing = standing_places(battle, terrain)
+        standing = standing_places(battle, terrain) if standing is None else standing
         places[: len(standing)], places[size:] = standing, battle.order_segment
         ground = np.concatenate([terrain.walkable.astype(np.int8), terrain.level[None].astype(np.int8)])
         table = unit_table(battle.units)
@@ -90,10 +98,8 @@ class Simulation:
         """Play one step of all battles with ``actions`` [B, N] int64: sets ``rewards`` [B] and ``results`` [B], and shows them."""
         self._share(STEP_BATTLES, self._all, self._no_seeds, actions, shown)
 
-    def loop(self) -> None:
-        """Play one game loop of all battles, without orders, score and show."""
-        nothing = np.zeros((1, 1, 1), np.float32)
-        shown = Shown(nothing, nothing, nothing.astype(bool), nothing[0].astype(bool))
+    def loop(self, shown: Shown) -> None:
+        """Play one game loop of all battles, without orders; nothing is shown."""
         self._share(LOOP_BATTLES, self._all, self._no_seeds, self._no_actions, shown)
 
     def _share(self, what: int, copies: np.ndarray, seeds: np.ndarray, actions: np.ndarray, shown: Shown) -> None:
