@@ -18,7 +18,7 @@ FAR: Final = 1e9
 X, Y = 0, 1  # position of the centre
 NEXT_X, NEXT_Y = 2, 3  # where the unit will be at the end of the loop
 FACING_X, FACING_Y = 4, 5  # unit vector
-VELOCITY_X, VELOCITY_Y = 6, 7  # cells per loop, of units that accelerate
+VELOCITY_X, VELOCITY_Y = 6, 7  # cells per loop, as the unit wants it (one with inertia: as it has it)
 HP, SHIELD, ENERGY = 8, 9, 10
 HP_MAX, SHIELD_MAX = 11, 12
 RADIUS, SEPARATION = 13, 14  # for ranges; for bodies that keep each other away
@@ -58,7 +58,8 @@ CLOCK = 22  # not per unit: counters of the battle, columns below
 REACHES = 23  # plane bits that the unit can hurt; a healer threatens all
 EVENT = 24  # bits: what falls in this loop
 QUEUE = 25  # in which order
-INTS = 26
+DETOUR = 26  # sixteenths of a turn that the unit turns off its way, left or right (< 0), to get round bodies
+INTS = 27
 
 # Columns of W[RULE]: the options as this battle drew them.
 JITTER_LOW, JITTER_HIGH = 0, 1  # loops added to a weapon's period

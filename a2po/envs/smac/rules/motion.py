@@ -8,6 +8,7 @@ from a2po.envs.smac.fields import (
     ALIVE,
     ATTACK_MOVE,
     CLOCK,
+    DETOUR,
     FACING_X,
     FACING_Y,
     FAR,
@@ -50,6 +51,9 @@ _ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np
 _TINY = np.float32(1e-12)
 _TIE = np.float32(1e-6)  # two bodies on one point part along x, the later one to the east
 _LONGEST_SHIFT = np.float32(0.2)
+_BLOCKED = np.float32(0.25)  # of its step; who makes less is blocked
+_DETOUR_TURN = np.float32(2 * np.pi / 16)
+_LONGEST_DETOUR = 6  # sixteenths of a turn
 _ARRIVED = np.float32(0.01)
 _EDGE_LOW, _EDGE_HIGH = np.float32(0.5), np.float32(SIZE - 0.5)
 _NEAR = np.float32(0.5 * FAR)
@@ -72,6 +76,11 @@ def steer(first, last, W, M, U, G, paths):
             distance = np.sqrt(dx * dx + dy * dy)
             if distance > _ARRIVED:
                 step = min(U[kind, T_SPEED], distance) / distance
+                if M[DETOUR, i] != 0:
+                    angle = _DETOUR_TURN * np.float32(M[DETOUR, i])
+                    cos, sin = np.cos(angle), np.sin(angle)
+                    dx, dy = dx * cos - dy * sin, dx * sin + dy * cos
+                W[VELOCITY_X, i], W[VELOCITY_Y, i] = dx * step, dy * step
                 W[NEXT_X, i] += dx * step
                 W[NEXT_Y, i] += dy * step
                 M[RANK, i] = MOVING
@@ -182,6 +191,21 @@ def shift(first, last, W):
         W[NEXT_Y, i] += W[SHIFT_Y, i]
 
 
+def evade(i, W, M):
+    """Whom bodies let go hardly anywhere turns off its way, more and more, always to the same side; who is free turns back to it."""
+    detour = M[DETOUR, i]
+    if M[RANK, i] != MOVING:
+        M[DETOUR, i] = 0
+        return
+    dx, dy = W[NEXT_X, i] - W[X, i], W[NEXT_Y, i] - W[Y, i]
+    vx, vy = W[VELOCITY_X, i], W[VELOCITY_Y, i]
+    if dx * vx + dy * vy < _BLOCKED * (vx * vx + vy * vy):
+        side = 1 if detour > 0 or (detour == 0 and vx * dy - vy * dx > 0) else -1
+        M[DETOUR, i] = detour + 2 * side if abs(detour) < _LONGEST_DETOUR else -2 * side
+    elif detour != 0:
+        M[DETOUR, i] = detour - 1 if detour > 0 else detour + 1
+
+
 def arrive(first, last, W, M, U, G):
     """Bring units first..last to their next positions, along x and then along y as far as walls and the map's edge let them."""
     for i in range(first, last):
@@ -189,6 +213,7 @@ def arrive(first, last, W, M, U, G):
             continue
         kind = M[KIND, i]
         x, y = W[X, i], W[Y, i]
+        evade(i, W, M)
         nx = min(max(W[NEXT_X, i], _EDGE_LOW), _EDGE_HIGH)
         ny = min(max(W[NEXT_Y, i], _EDGE_LOW), _EDGE_HIGH)
         if U[kind, T_FLIES] == 0 and (nx != x or ny != y):
