@@ -168,14 +168,13 @@ def test_a_crowd_surrounds(attacker: str, target: str, least: int, most: int, we
 
 @pytest.mark.parametrize("side", ["friends", "foes"])
 def test_nobody_passes_a_line_of_fighters(side: str) -> None:
-    """A wall of fighting zealots from one edge to the other, 0.7 apart: bodies of 0.75 do not fit between."""
-    line = [("zealot", 16, y, STURDY) for y in np.arange(1, 31.5, 0.7)]
+    """A wall of fighting zealots from one edge to the other, 0.7 apart."""
+    line = [("zealot", 16, y, STURDY) for y in np.arange(0.6, 31.5, 0.7)]
     opponents = [("medivac", 31, 31)]
     crowd = scattered("zergling", 30, 1, 8, 14)
     allies, enemies = (line + crowd, opponents) if side == "friends" else (line, crowd + opponents)
     sandbox = battle(allies, enemies)
-    first = len(line) if side == "friends" else len(line)
-    zerglings = range(first, first + 30)
+    zerglings = range(len(line), len(line) + 30)
     sandbox.move(zerglings, 28, 16)
     for _ in range(200):
         sandbox.M[f.SECOND, : len(line)] = 3  # they are always in the middle of an attack

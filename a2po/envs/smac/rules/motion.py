@@ -191,41 +191,42 @@ def shift(first, last, W):
         W[NEXT_Y, i] += W[SHIFT_Y, i]
 
 
-def evade(i, W, M):
-    """Whom bodies let go hardly anywhere turns off its way, more and more, always to the same side; who is free turns back to it."""
-    detour = M[DETOUR, i]
-    if M[RANK, i] != MOVING:
-        M[DETOUR, i] = 0
-        return
-    dx, dy = W[NEXT_X, i] - W[X, i], W[NEXT_Y, i] - W[Y, i]
-    vx, vy = W[VELOCITY_X, i], W[VELOCITY_Y, i]
-    if dx * vx + dy * vy < _BLOCKED * (vx * vx + vy * vy):
-        side = 1 if detour > 0 or (detour == 0 and vx * dy - vy * dx > 0) else -1
-        M[DETOUR, i] = detour + 2 * side if abs(detour) < _LONGEST_DETOUR else -2 * side
-    elif detour != 0:
-        M[DETOUR, i] = detour - 1 if detour > 0 else detour + 1
-
-
 def arrive(first, last, W, M, U, G):
-    """Bring units first..last to their next positions, along x and then along y as far as walls and the map's edge let them."""
+    """Bring units first..last to their next positions, as far as walls and the map's edge let them."""
     for i in range(first, last):
         if M[ALIVE, i] == 0:
             continue
         kind = M[KIND, i]
         x, y = W[X, i], W[Y, i]
-        evade(i, W, M)
         nx = min(max(W[NEXT_X, i], _EDGE_LOW), _EDGE_HIGH)
         ny = min(max(W[NEXT_Y, i], _EDGE_LOW), _EDGE_HIGH)
         if U[kind, T_FLIES] == 0 and (nx != x or ny != y):
             plane = 2 if U[kind, T_CLIFFS] > 0 else M[CLOCK, VARIANT]
-            inner = U[kind, T_INNER]
-            if not fits(nx, ny, inner, G, plane) and fits(x, y, inner, G, plane):
-                nx = nx if fits(nx, y, inner, G, plane) else x
-                ny = ny if fits(nx, ny, inner, G, plane) else y
+            nx, ny = keep_off(nx, ny, U[kind, T_INNER], G, plane)
+            if G[plane, int(nx), int(ny)] == 0 and G[plane, int(x), int(y)] > 0:
+                nx, ny = x, y
+        evade(i, nx, ny, W, M, G)
         W[X, i] = W[NEXT_X, i] = nx
         W[Y, i] = W[NEXT_Y, i] = ny
         if M[ORDER, i] == MOVE and abs(W[GOAL_X, i] - nx) + abs(W[GOAL_Y, i] - ny) < _ARRIVED:
             M[RANK, i] = IDLE
+
+
+def keep_off(x, y, inner, G, plane):
+    """(x, y), or the place next to it at which a disc of radius ``inner`` touches no cell that cannot be walked on."""
+    if fits(x, y, inner, G, plane):
+        return x, y
+    for cell_x in range(int(x - inner), min(int(x + inner), SIZE - 1) + 1):
+        for cell_y in range(int(y - inner), min(int(y + inner), SIZE - 1) + 1):
+            if G[plane, cell_x, cell_y] == 0:
+                dx = x - min(max(x, np.float32(cell_x)), np.float32(cell_x + 1))
+                dy = y - min(max(y, np.float32(cell_y)), np.float32(cell_y + 1))
+                square = dx * dx + dy * dy
+                if _ZERO < square < inner * inner:
+                    further = inner / np.sqrt(square) - _ONE
+                    x += dx * further
+                    y += dy * further
+    return x, y
 
 
 def fits(x, y, inner, G, plane):
@@ -233,3 +234,26 @@ def fits(x, y, inner, G, plane):
     west, east, south, north = int(x - inner), int(x + inner), int(y - inner), int(y + inner)
     east, north = min(east, SIZE - 1), min(north, SIZE - 1)
     return G[plane, west, south] > 0 and G[plane, west, north] > 0 and G[plane, east, south] > 0 and G[plane, east, north] > 0
+
+
+def evade(i, nx, ny, W, M, G):
+    """Whom others let go hardly anywhere turns off its way, more and more, always to the same side; who is free turns back to it.
+
+    A unit that was sent into a wall stays at it.
+    """
+    detour = M[DETOUR, i]
+    if M[RANK, i] != MOVING:
+        M[DETOUR, i] = 0
+        return
+    dx, dy = nx - W[X, i], ny - W[Y, i]
+    vx, vy = W[VELOCITY_X, i], W[VELOCITY_Y, i]
+    if dx * vx + dy * vy >= _BLOCKED * (vx * vx + vy * vy):
+        M[DETOUR, i] = detour - 1 if detour > 0 else detour + 1 if detour < 0 else 0
+    elif M[ORDER, i] != MOVE or walkable_at(W[GOAL_X, i], W[GOAL_Y, i], M, G):
+        side = 1 if detour > 0 or (detour == 0 and vx * dy - vy * dx > 0) else -1
+        M[DETOUR, i] = detour + 2 * side if abs(detour) < _LONGEST_DETOUR else -2 * side
+
+
+def walkable_at(x, y, M, G):
+    """Whether units on the ground can stand there."""
+    return _ZERO <= x < SIZE and _ZERO <= y < SIZE and G[M[CLOCK, VARIANT], int(x), int(y)] > 0
