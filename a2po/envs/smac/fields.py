@@ -18,7 +18,7 @@ FAR: Final = 1e9
 X, Y = 0, 1  # position of the centre
 NEXT_X, NEXT_Y = 2, 3  # where the unit will be at the end of the loop
 FACING_X, FACING_Y = 4, 5  # unit vector
-VELOCITY_X, VELOCITY_Y = 6, 7  # cells per loop, as the unit wants it (one with inertia: as it has it)
+VELOCITY_X, VELOCITY_Y = 6, 7  # cells per loop, of units that accelerate
 HP, SHIELD, ENERGY = 8, 9, 10
 HP_MAX, SHIELD_MAX = 11, 12
 RADIUS, SEPARATION = 13, 14  # for ranges; for bodies that keep each other away
@@ -29,7 +29,10 @@ BEFORE = 21  # hp + shield when the last environment step ended
 RULE = 22  # not per unit: the battle's own values of the options, columns below
 SHIFT_X, SHIFT_Y = 23, 24  # how bodies push each other in one pass
 HP_REGEN, SHIELD_REGEN = 25, 26  # per loop
-FLOATS = 27
+WISH_X, WISH_Y = 27, 28  # what the unit walks to or looks at in this loop
+SPEED = 29  # cells per loop
+TURN_COS, TURN_SIN = 30, 31  # of the largest turn per loop
+FLOATS = 32
 
 # Rows of M.
 KIND = 0  # row of the table of unit types; -1: an empty column

@@ -159,7 +159,7 @@ def first_bends(
     for start in range(CELLS):
         count = 0
         for corner in range(len(corners)):
-            if seen[start, corners[corner]] and corners[corner] != start:
+            if seen[start, corners[corner]]:
                 near[count] = corner
                 count += 1
         for goal in range(CELLS):

@@ -24,6 +24,8 @@ from a2po.envs.smac.terrain import Terrain
 
 RULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", "loop", "scoring", "spawning", "features", "battle")
 FAST = {"reassoc", "nnan", "ninf", "nsz", "contract", "arcp"}  # what lets sums over units become vector code
+LEAN = {"_nrt": False, "no_cfunc_wrapper": True}  # nothing here allocates: counting references would cost half of the time
+INNER = {"no_cpython_wrapper": True, "forceinline": True}  # nobody calls these from Python
 
 Jit = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -44,9 +46,9 @@ def compiled(size: int) -> SimpleNamespace:
     """The rules as machine code, kept on disk for the next process."""
     import numba
 
-    options = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
+    options = {"nogil": True, "fastmath": FAST, "error_model": "numpy", **LEAN}
     with _cache_folder(str(size), [Path(fields.__file__), Path(layout.__file__), *sorted(Path(rules.__file__).parent.glob("*.py"))]):
-        return specialise(size, numba.njit(**options), numba.njit(cache=True, **options))
+        return specialise(size, numba.njit(**INNER, **options), numba.njit(cache=True, **options))
 
 
 @cache

@@ -16,7 +16,6 @@ from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.spawn import layout
 from a2po.envs.smac.terrain import load_terrain, parse_terrain
 from a2po.envs.smac.units import UNITS
-from a2po.errors import UserError
 
 DATA = json.loads((Path(__file__).parents[2] / "data" / "smac_data.json").read_text())
 CASES = {case["id"]: case["expected"] for case in DATA["validation_cases"]}

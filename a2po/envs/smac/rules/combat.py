@@ -58,7 +58,6 @@ from a2po.envs.smac.fields import (
 )
 from a2po.envs.smac.rules.chance import PRIORITY, RELOAD, bits, uniform
 from a2po.envs.smac.rules.damage import explode, hit, strike_line
-from a2po.envs.smac.rules.motion import turn_towards
 
 P = 16  # bound anew by specialise()
 
@@ -87,26 +86,24 @@ def strike(first, last, W, M, U):
 
 
 def engage(i, W, M, U):
-    """With the target in range stand, face it, and begin an attack when the weapon is ready."""
+    """With the target in range stand and face it; begin an attack when the weapon is ready and points at it."""
     kind, target = M[KIND, i], M[TARGET, i]
     heals = U[kind, T_HEAL] > 0
     dx, dy = W[X, target] - W[X, i], W[Y, target] - W[Y, i]
-    distance = np.sqrt(dx * dx + dy * dy)
+    square = dx * dx + dy * dy
     reach = (U[kind, T_HEAL_RANGE] if heals else U[kind, T_RANGE]) + W[RADIUS, i] + W[RADIUS, target]
-    if distance > reach:
+    if square > reach * reach:
         return
     M[RANK, i] = FIGHTING
-    if heals:
+    if heals or M[COOLDOWN, i] > 0 or (M[PLANES, target] & int(U[kind, T_TARGETS])) == 0:
         return
-    facing = W[FACING_X, i] * dx + W[FACING_Y, i] * dy >= U[kind, T_ARC_COS] * distance
-    if facing and M[COOLDOWN, i] <= 0 and (M[PLANES, target] & int(U[kind, T_TARGETS])) != 0:
+    if W[FACING_X, i] * dx + W[FACING_Y, i] * dy >= U[kind, T_ARC_COS] * np.sqrt(square):
         low, high = W[RULE, JITTER_LOW], W[RULE, JITTER_HIGH]
         delay = low + (high - low) * uniform(M, i, RELOAD)
         M[COOLDOWN, i] = max(1, math.ceil(U[kind, T_PERIOD] + delay))
         M[WINDUP, i] = int(U[kind, T_WINDUP])
         M[AIM, i] = target
         M[ATTACKS, i] += 1
-    turn_towards(i, dx, dy, distance, W, U, kind)
 
 
 def resolve(W, M, U, G):

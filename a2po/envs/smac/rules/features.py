@@ -1,8 +1,11 @@
 """Observations, action masks and states, written straight into the caller's arrays: the compiled twin of a2po.envs.smac.encoder.
 
-``L`` and ``S`` are a layout's ``table`` and ``scales``; what runs here is decided by them, so one compiled form serves all maps and
-options. Every ``put_`` writes the columns of one feature of one unit into row ``row`` of ``out`` and returns the column after it. Rows
-are cleared first: what is 0 (the dead, the unseen, most of a one-hot) is not written again.
+``L`` and ``S`` are a layout's ``table`` and ``scales``; what is written is decided by them at run time, so one compiled form serves all
+maps and options. Rows are cleared first: what is 0 (the dead, the unseen, most of a one-hot) is not written again.
+
+Two habits make the pair loops several times faster. What does not change inside them is read before them, because the compiler must
+assume that a store into the output changes every table. And column numbers go through ``& _COLUMN``: so the compiler sees that
+they are not negative, and leaves out the code that counts negative ones from the end.
 """
 
 from __future__ import annotations
@@ -53,10 +56,11 @@ from a2po.envs.smac.layout import (
 P = 16  # bound anew by specialise()
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
+_COLUMN = 0xFFFF
 _CENTRE, _PER_MAP = np.float32(16.0), np.float32(1 / 32)
 _TARGETS = 6  # number of the first action on a target
 _AHEAD = np.float32(1.0)  # how far SMAC looks whether the way is free
-_ALLY, _ENEMY = 0, 1
+_ALLIES, _ENEMIES = 0, 1
 
 
 def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):
@@ -78,278 +82,262 @@ def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):
     for agent in range(first, last):
         for column in range(L[L_OBS_SIZE]):
             obs[agent, column] = _ZERO
-        write_mask(agent, W, M, L, S, ground, mask)
-        if M[ALIVE, agent] == 1:
-            put_move(agent, L[L_MOVE], agent, W, M, L, ground, height, obs)
-            see_enemies(agent, W, M, L, S, obs, mask)
-            see_allies(agent, W, M, L, S, obs)
-            put_own(agent, W, M, L, S, obs)
-        put_identity(agent, L[L_ID], L[L_TIME], M, S, obs)
+    write_ground(first, last, L[L_MOVE], W, M, L, ground, height, obs)
+    write_mask(first, last, W, M, L, S, obs, mask)
+    see_units(first, last, _ALLIES, W, M, L, S, obs, mask)
+    see_units(first, last, _ENEMIES, W, M, L, S, obs, mask)
+    see_themselves(first, last, W, M, L, S, obs)
+    write_identity(first, last, L[L_ID], L[L_TIME], M, S, obs)
 
 
 def write_state(first, last, W, M, U, L, S, ground, height, state):
     """Write the rows of agents first..last of ``state`` [N, S], or their part of the one row of a shared ``state`` [1, S].
 
-    Of a shared state each agent writes itself and every N-th enemy, so all agents together write all of it, in any order.
+    Of a shared state the agents from 0 to N write all, together or in parts and in any order.
     """
+    if L[L_STATE_FORM] != STATE_AGENT:
+        write_shared(first, last, W, M, L, S, state)
+        return
     for agent in range(first, last):
-        if L[L_STATE_FORM] != STATE_AGENT:
-            put_shared(agent, W, M, L, S, state)
-            continue
         for column in range(L[L_STATE_SIZE]):
             state[agent, column] = _ZERO
-        if M[ALIVE, agent] == 1:
-            put_move(agent, L[L_STATE_MOVE], agent, W, M, L, ground, height, state)
-            know_enemies(agent, W, M, L, S, state)
-            know_allies(agent, W, M, L, S, state)
-            know_self(agent, W, M, L, S, state)
-        put_identity(agent, L[L_STATE_ID], L[L_STATE_TIME], M, S, state)
+    write_ground(first, last, L[L_STATE_MOVE], W, M, L, ground, height, state)
+    know_units(first, last, _ALLIES, W, M, L, S, state)
+    know_units(first, last, _ENEMIES, W, M, L, S, state)
+    know_themselves(first, last, W, M, L, S, state)
+    write_identity(first, last, L[L_STATE_ID], L[L_STATE_TIME], M, S, state)
 
 
-def write_mask(agent, W, M, L, S, ground, mask):
-    """Legal actions: the no-op for the dead, for the living stop, four moves and the targets within the shooting range."""
-    alive = M[ALIVE, agent] == 1
-    for action in range(L[L_ACTIONS]):
-        mask[agent, action] = False
-    mask[agent, 0] = not alive
-    if not alive:
-        return
-    x, y, variant = W[X, agent], W[Y, agent], M[CLOCK, VARIANT]
-    mask[agent, 1] = True
-    mask[agent, 2] = is_open(x, y + _AHEAD, variant, ground)
-    mask[agent, 3] = is_open(x, y - _AHEAD, variant, ground)
-    mask[agent, 4] = is_open(x + _AHEAD, y, variant, ground)
-    mask[agent, 5] = is_open(x - _AHEAD, y, variant, ground)
-    if heals_by_action(agent, M, L):
-        for ally in range(min(L[L_AGENTS], L[L_ACTIONS] - _TARGETS)):
-            near = squared_distance(agent, ally, W) <= S[S_SHOOT_SQUARED]
-            mask[agent, _TARGETS + ally] = near and not heals_by_action(ally, M, L)
-    else:
-        for enemy in range(L[L_ENEMIES]):
-            mask[agent, _TARGETS + enemy] = squared_distance(agent, L[L_AGENTS] + enemy, W) <= S[S_SHOOT_SQUARED]
+def write_mask(first, last, W, M, L, S, obs, mask):
+    """Legal actions: for the dead the no-op; for the living stop, the free directions (as just written) and targets in range."""
+    move, agents, enemies, shoot = L[L_MOVE] & _COLUMN, L[L_AGENTS], L[L_ENEMIES], S[S_SHOOT_SQUARED]
+    for agent in range(first, last):
+        alive = M[ALIVE, agent] == 1
+        for action in range(L[L_ACTIONS]):
+            mask[agent, action] = False
+        mask[agent, 0] = not alive
+        mask[agent, 1] = alive
+        for direction in range(4):
+            mask[agent, 2 + direction] = obs[agent, move + direction] > _ZERO
+        x, y = W[X, agent], W[Y, agent]
+        if alive and heals_by_action(agent, M, L):
+            for slot in range(L[L_ACTIONS] - _TARGETS):
+                mask[agent, _TARGETS + slot] = can_heal(agent, slot, W, M, L, S)
+        elif alive:
+            for enemy in range(enemies):
+                unit = (agents + enemy) & _COLUMN
+                dx, dy = W[X, unit] - x, W[Y, unit] - y
+                mask[agent, _TARGETS + enemy] = dx * dx + dy * dy <= shoot
 
 
-def see_enemies(agent, W, M, L, S, obs, mask):
-    """The enemies in sight. As SMAC has it, "available" of a healer is whether it can heal the ALLY of that number."""
-    for enemy in range(L[L_ENEMIES]):
-        unit = L[L_AGENTS] + enemy
-        squared = squared_distance(agent, unit, W)
-        if squared < S[S_SIGHT_SQUARED]:
-            at = L[L_ENEMY] + enemy * L[L_ENEMY_WIDTH]
-            obs[agent, at] = _ONE if mask[agent, _TARGETS + enemy] else _ZERO
-            at = put_offset(agent, at + 1, agent, unit, squared, W, S, obs)
-            at = put_hp(agent, at, unit, W, M, S, obs)
-            at = put_shield(agent, at, unit, _ENEMY, W, M, L, S, obs)
-            put_type(agent, at, unit, _ENEMY, M, L, obs)
+def see_units(first, last, side, W, M, L, S, obs, mask):
+    """The units of a side that are in sight: a living agent's block about the other allies, or about the enemies.
+
+    As SMAC has it, "available" of a healer's enemies is whether it can heal the ALLY of that number.
+    """
+    sight, scale, allies = S[S_SIGHT_SQUARED], S[S_PER_SIGHT], side == _ALLIES
+    units, count = (0, L[L_AGENTS] - 1) if allies else (L[L_AGENTS], L[L_ENEMIES])
+    begin, width = (L[L_ALLY], L[L_ALLY_WIDTH]) if allies else (L[L_ENEMY], L[L_ENEMY_WIDTH])
+    shield, types, last_action = L[L_ALLY_SHIELD + side] == 1, L[L_TYPES], allies and L[L_OBS_LAST] == 1
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
+            continue
+        x, y = W[X, agent], W[Y, agent]
+        for k in range(count):
+            unit = (units + k + int(allies and k >= agent)) & _COLUMN
+            dx, dy = W[X, unit] - x, W[Y, unit] - y
+            squared = dx * dx + dy * dy
+            if squared < sight:
+                kind, at = M[KIND, unit], (begin + k * width) & _COLUMN
+                obs[agent, at] = _ONE if allies or mask[agent, _TARGETS + k] else _ZERO
+                obs[agent, at + 1] = np.float32(np.sqrt(squared)) * scale
+                obs[agent, at + 2] = dx * scale
+                obs[agent, at + 3] = dy * scale
+                obs[agent, at + 4] = W[HP, unit] * S[(S_KIND + 3 * kind) & _COLUMN]
+                if shield:
+                    at += 1
+                    obs[agent, at + 4] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
+                if types > 0:
+                    obs[agent, (at + 5 + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
+                if last_action and M[LAST_ACTION, unit] >= 0:
+                    obs[agent, (at + 5 + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
 
 
-def see_allies(agent, W, M, L, S, obs):
-    """The other allies in sight, in their order, the agent itself left out."""
-    for other in range(L[L_AGENTS] - 1):
-        unit = other + int(other >= agent)
-        squared = squared_distance(agent, unit, W)
-        if squared < S[S_SIGHT_SQUARED]:
-            at = L[L_ALLY] + other * L[L_ALLY_WIDTH]
+def see_themselves(first, last, W, M, L, S, obs):
+    """The living agents' blocks about themselves; in the on-policy form as if each were in its own sight, at distance 0."""
+    begin, shield, types, on_policy = L[L_OWN] & _COLUMN, L[L_ALLY_SHIELD] == 1, L[L_TYPES], L[L_ON_POLICY] == 1
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
+            continue
+        at, kind = begin, M[KIND, agent]
+        if on_policy:
             obs[agent, at] = _ONE
-            at = put_offset(agent, at + 1, agent, unit, squared, W, S, obs)
-            at = put_hp(agent, at, unit, W, M, S, obs)
-            at = put_shield(agent, at, unit, _ALLY, W, M, L, S, obs)
-            at = put_type(agent, at, unit, _ALLY, M, L, obs)
-            if L[L_OBS_LAST] == 1:
-                put_last(agent, at, unit, M, L, obs)
+            at += 4
+        obs[agent, at] = W[HP, agent] * S[S_KIND + 3 * kind]
+        if shield:
+            at += 1
+            obs[agent, at] = W[SHIELD, agent] * S[S_KIND + 3 * kind + 1]
+        if types > 0:
+            obs[agent, at + 1 + L[L_KIND + 3 * kind]] = _ONE
+        if on_policy and M[LAST_ACTION, agent] >= 0:
+            obs[agent, at + 1 + types + M[LAST_ACTION, agent]] = _ONE
 
 
-def put_own(agent, W, M, L, S, obs):
-    """The agent about itself; with the on-policy form as if it saw itself."""
-    at = L[L_OWN] + 0
-    if L[L_ON_POLICY] == 1:
-        obs[agent, at] = _ONE
-        at += 4
-    at = put_hp(agent, at, agent, W, M, S, obs)
-    at = put_shield(agent, at, agent, _ALLY, W, M, L, S, obs)
-    at = put_type(agent, at, agent, _ALLY, M, L, obs)
-    if L[L_ON_POLICY] == 1:
-        put_last(agent, at, agent, M, L, obs)
+def know_units(first, last, side, W, M, L, S, state):
+    """The living units of a side, however far: a block of the states of living agents' own critics."""
+    sight, shoot, scale, allies = S[S_SIGHT_SQUARED], S[S_SHOOT_SQUARED], S[S_PER_SIGHT], side == _ALLIES
+    units, count = (0, L[L_AGENTS] - 1) if allies else (L[L_AGENTS], L[L_ENEMIES])
+    begin, width = (L[L_STATE_ALLY], L[L_STATE_ALLY_WIDTH]) if allies else (L[L_STATE_ENEMY], L[L_STATE_ENEMY_WIDTH])
+    shield, types = L[L_ALLY_SHIELD + side], L[L_TYPES]
+    # After hp and shield the allies' place comes before their type, the enemies' after it.
+    place = (6 + shield + (0 if allies else types)) & _COLUMN
+    bits = (6 + shield + (2 if allies else 0)) & _COLUMN
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
+            continue
+        x, y, healer = W[X, agent], W[Y, agent], heals_by_action(agent, M, L)
+        for k in range(count):
+            unit = (units + k + int(allies and k >= agent)) & _COLUMN
+            if M[ALIVE, unit] == 0:
+                continue
+            dx, dy = W[X, unit] - x, W[Y, unit] - y
+            squared = dx * dx + dy * dy
+            kind, at = M[KIND, unit], (begin + k * width) & _COLUMN
+            visible = _ONE if squared < sight else _ZERO
+            state[agent, at + 1] = np.float32(np.sqrt(squared)) * scale
+            state[agent, at + 2] = dx * scale
+            state[agent, at + 3] = dy * scale
+            state[agent, at + 5] = W[HP, unit] * S[(S_KIND + 3 * kind) & _COLUMN]
+            if shield == 1:
+                state[agent, at + 6] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
+            state[agent, at + place] = (W[X, unit] - _CENTRE) * _PER_MAP
+            state[agent, at + place + 1] = (W[Y, unit] - _CENTRE) * _PER_MAP
+            if types > 0:
+                state[agent, (at + bits + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
+            if allies:
+                state[agent, at] = visible
+                state[agent, at + 4] = fuel(unit, W, M, L, S)
+                if M[LAST_ACTION, unit] >= 0:
+                    state[agent, (at + bits + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
+            else:
+                available = can_heal(agent, k, W, M, L, S) if healer else squared <= shoot
+                state[agent, at] = _ONE if available else _ZERO
+                state[agent, at + 4] = visible
 
 
-def know_enemies(agent, W, M, L, S, state):
-    """The living enemies, however far, for the critic of one agent."""
-    for enemy in range(L[L_ENEMIES]):
-        unit = L[L_AGENTS] + enemy
-        if M[ALIVE, unit] == 1:
-            at = L[L_STATE_ENEMY] + enemy * L[L_STATE_ENEMY_WIDTH]
-            squared = squared_distance(agent, unit, W)
-            state[agent, at] = _ONE if can_target(agent, enemy, W, M, L, S) else _ZERO
-            at = put_offset(agent, at + 1, agent, unit, squared, W, S, state)
-            state[agent, at] = _ONE if squared < S[S_SIGHT_SQUARED] else _ZERO
-            at = put_hp(agent, at + 1, unit, W, M, S, state)
-            at = put_shield(agent, at, unit, _ENEMY, W, M, L, S, state)
-            at = put_type(agent, at, unit, _ENEMY, M, L, state)
-            put_place(agent, at, unit, W, state)
+def know_themselves(first, last, W, M, L, S, state):
+    """The living agents themselves, for their own critics: in sight, at distance 0."""
+    begin, shield, types = L[L_STATE_OWN] & _COLUMN, L[L_ALLY_SHIELD] == 1, L[L_TYPES]
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
+            continue
+        at, kind = begin, M[KIND, agent]
+        state[agent, at] = _ONE
+        state[agent, at + 4] = W[HP, agent] * S[S_KIND + 3 * kind]
+        if shield:
+            at += 1
+            state[agent, at + 4] = W[SHIELD, agent] * S[S_KIND + 3 * kind + 1]
+        state[agent, at + 5] = (W[X, agent] - _CENTRE) * _PER_MAP
+        state[agent, at + 6] = (W[Y, agent] - _CENTRE) * _PER_MAP
+        if types > 0:
+            state[agent, at + 7 + L[L_KIND + 3 * kind]] = _ONE
+        if M[LAST_ACTION, agent] >= 0:
+            state[agent, at + 7 + types + M[LAST_ACTION, agent]] = _ONE
 
 
-def know_allies(agent, W, M, L, S, state):
-    """The other living allies, however far, for the critic of one agent."""
-    for other in range(L[L_AGENTS] - 1):
-        unit = other + int(other >= agent)
-        if M[ALIVE, unit] == 1:
-            at = L[L_STATE_ALLY] + other * L[L_STATE_ALLY_WIDTH]
-            squared = squared_distance(agent, unit, W)
-            state[agent, at] = _ONE if squared < S[S_SIGHT_SQUARED] else _ZERO
-            at = put_offset(agent, at + 1, agent, unit, squared, W, S, state)
-            at = put_cooldown(agent, at, unit, W, M, L, S, state)
-            at = put_hp(agent, at, unit, W, M, S, state)
-            at = put_shield(agent, at, unit, _ALLY, W, M, L, S, state)
-            at = put_place(agent, at, unit, W, state)
-            at = put_type(agent, at, unit, _ALLY, M, L, state)
-            put_last(agent, at, unit, M, L, state)
-
-
-def know_self(agent, W, M, L, S, state):
-    """The agent itself, for its own critic: in sight, at distance 0."""
-    at = L[L_STATE_OWN] + 0
-    state[agent, at] = _ONE
-    at = put_hp(agent, at + 4, agent, W, M, S, state)
-    at = put_shield(agent, at, agent, _ALLY, W, M, L, S, state)
-    at = put_place(agent, at, agent, W, state)
-    at = put_type(agent, at, agent, _ALLY, M, L, state)
-    put_last(agent, at, agent, M, L, state)
-
-
-def put_shared(agent, W, M, L, S, state):
-    """An agent's part of a shared state: itself, its last action and every N-th enemy; the clock with the first."""
-    begin = L[L_STATE_ALLY] + agent * L[L_STATE_ALLY_WIDTH]
-    for column in range(begin, begin + L[L_STATE_ALLY_WIDTH]):
-        state[0, column] = _ZERO
-    if M[ALIVE, agent] == 1:
-        at = put_hp(0, begin, agent, W, M, S, state)
-        at = put_cooldown(0, at, agent, W, M, L, S, state)
-        at = put_place(0, at, agent, W, state)
-        at = put_shield(0, at, agent, _ALLY, W, M, L, S, state)
-        at = put_type(0, at, agent, _ALLY, M, L, state)
-        if L[L_STATE_FORM] == STATE_SHARED:
-            put_last(0, at, agent, M, L, state)
-    if L[L_STATE_LAST] >= 0:
-        begin = L[L_STATE_LAST] + agent * L[L_ACTIONS]
-        for column in range(begin, begin + L[L_ACTIONS]):
+def write_shared(first, last, W, M, L, S, state):
+    """The part of agents first..last of a shared state: themselves, their last actions and their share of the enemies."""
+    agents, enemies, actions = L[L_AGENTS], L[L_ENEMIES], L[L_ACTIONS]
+    share_units(first, last, _ALLIES, W, M, L, S, state)
+    share_units(first * enemies // agents, last * enemies // agents, _ENEMIES, W, M, L, S, state)
+    begin = L[L_STATE_LAST]
+    if begin >= 0:
+        for column in range(begin + first * actions, begin + last * actions):
             state[0, column] = _ZERO
-        put_last(0, begin, agent, M, L, state)
-    for enemy in range(agent, L[L_ENEMIES], L[L_AGENTS]):
-        put_shared_enemy(enemy, W, M, L, S, state)
-    if agent == 0:
-        put_identity(0, -1, L[L_STATE_TIME], M, S, state)
+        for agent in range(first, last):
+            if M[LAST_ACTION, agent] >= 0:
+                state[0, (begin + agent * actions + M[LAST_ACTION, agent]) & _COLUMN] = _ONE
+    if first == 0:
+        write_identity(0, 1, -1, L[L_STATE_TIME], M, S, state)
 
 
-def put_shared_enemy(enemy, W, M, L, S, state):
-    """One enemy in a shared state; the columns of the on-policy form for its last action stay 0."""
-    unit = L[L_AGENTS] + enemy
-    begin = L[L_STATE_ENEMY] + enemy * L[L_STATE_ENEMY_WIDTH]
-    for column in range(begin, begin + L[L_STATE_ENEMY_WIDTH]):
+def share_units(first, last, side, W, M, L, S, state):
+    """The units first..last of a side in a shared state. Its columns for the enemies' last actions stay 0, as SMAC's do."""
+    allies, agents = side == _ALLIES, L[L_AGENTS]
+    begin, width = (L[L_STATE_ALLY], L[L_STATE_ALLY_WIDTH]) if allies else (L[L_STATE_ENEMY], L[L_STATE_ENEMY_WIDTH])
+    shield, types, last_action = L[L_ALLY_SHIELD + side] == 1, L[L_TYPES], allies and L[L_STATE_FORM] == STATE_SHARED
+    for column in range(begin + first * width, begin + last * width):
         state[0, column] = _ZERO
-    if M[ALIVE, unit] == 1:
-        at = put_hp(0, begin, unit, W, M, S, state)
-        at = put_place(0, at, unit, W, state)
-        at = put_shield(0, at, unit, _ENEMY, W, M, L, S, state)
-        put_type(0, at, unit, _ENEMY, M, L, state)
+    for k in range(first, last):
+        unit = (k if allies else agents + k) & _COLUMN
+        if M[ALIVE, unit] == 0:
+            continue
+        kind, at = M[KIND, unit], (begin + k * width) & _COLUMN
+        state[0, at] = W[HP, unit] * S[(S_KIND + 3 * kind) & _COLUMN]
+        if allies:
+            at += 1
+            state[0, at] = fuel(unit, W, M, L, S)
+        state[0, at + 1] = (W[X, unit] - _CENTRE) * _PER_MAP
+        state[0, at + 2] = (W[Y, unit] - _CENTRE) * _PER_MAP
+        if shield:
+            at += 1
+            state[0, at + 2] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
+        if types > 0:
+            state[0, (at + 3 + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
+        if last_action and M[LAST_ACTION, unit] >= 0:
+            state[0, (at + 3 + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
 
 
-def put_identity(row, id_column, time_column, M, S, out):
+def write_identity(first, last, id_column, time_column, M, S, out):
     """Who it is and how late it is, where the form has them (column >= 0); the dead see these, too."""
-    if id_column >= 0:
-        out[row, id_column + row] = _ONE
-    if time_column >= 0:
-        out[row, time_column] = np.float32(M[CLOCK, STEP]) * S[S_PER_STEP]
+    time = np.float32(M[CLOCK, STEP]) * S[S_PER_STEP]
+    for row in range(first, last):
+        if id_column >= 0:
+            out[row, id_column + row] = _ONE
+        if time_column >= 0:
+            out[row, time_column] = time
 
 
-def put_move(row, at, unit, W, M, L, ground, height, out):
+def write_ground(first, last, begin, W, M, L, ground, height, out):
     """Free directions; on wish whether 8 cells around are walkable, and the height of these and of the own one. Outside is 1."""
-    x, y, variant = W[X, unit], W[Y, unit], M[CLOCK, VARIANT]
-    out[row, at] = _ONE if is_open(x, y + _AHEAD, variant, ground) else _ZERO
-    out[row, at + 1] = _ONE if is_open(x, y - _AHEAD, variant, ground) else _ZERO
-    out[row, at + 2] = _ONE if is_open(x + _AHEAD, y, variant, ground) else _ZERO
-    out[row, at + 3] = _ONE if is_open(x - _AHEAD, y, variant, ground) else _ZERO
-    at += 4
-    if L[L_PATHING] == 1:
-        for place in range(8):
-            column, line = int(x) + east_of(place), int(y) + north_of(place)
-            out[row, at + place] = np.float32(ground[variant, column, line]) if on_map(column, line) else _ONE
-        at += 8
-    if L[L_HEIGHT] == 1:
-        for place in range(9):
-            column, line = int(x) + east_of(place), int(y) + north_of(place)
-            out[row, at + place] = height[column, line] if on_map(column, line) else _ONE
+    variant, pathing, heights = M[CLOCK, VARIANT], L[L_PATHING] == 1, L[L_HEIGHT] == 1
+    for agent in range(first, last):
+        if M[ALIVE, agent] == 0:
+            continue
+        x, y, at = W[X, agent], W[Y, agent], begin & _COLUMN
+        out[agent, at] = _ONE if is_open(x, y + _AHEAD, variant, ground) else _ZERO
+        out[agent, at + 1] = _ONE if is_open(x, y - _AHEAD, variant, ground) else _ZERO
+        out[agent, at + 2] = _ONE if is_open(x + _AHEAD, y, variant, ground) else _ZERO
+        out[agent, at + 3] = _ONE if is_open(x - _AHEAD, y, variant, ground) else _ZERO
+        at += 4
+        if pathing:
+            for place in range(8):
+                column, line = int(x) + east_of(place), int(y) + north_of(place)
+                out[agent, at + place] = np.float32(ground[variant, column, line]) if on_map(column, line) else _ONE
+            at += 8
+        if heights:
+            for place in range(9):
+                column, line = int(x) + east_of(place), int(y) + north_of(place)
+                out[agent, at + place] = height[column, line] if on_map(column, line) else _ONE
 
 
-def put_offset(row, at, viewer, unit, squared, W, S, out):
-    """Distance and relative place, in sight ranges."""
-    out[row, at] = np.float32(np.sqrt(squared)) * S[S_PER_SIGHT]
-    out[row, at + 1] = (W[X, unit] - W[X, viewer]) * S[S_PER_SIGHT]
-    out[row, at + 2] = (W[Y, unit] - W[Y, viewer]) * S[S_PER_SIGHT]
-    return at + 3
-
-
-def put_hp(row, at, unit, W, M, S, out):
-    """Share of the hp that is left."""
-    out[row, at] = W[HP, unit] * S[S_KIND + 3 * M[KIND, unit]]
-    return at + 1
-
-
-def put_shield(row, at, unit, side, W, M, L, S, out):
-    """Share of the shield that is left, on Protoss sides."""
-    if L[L_ALLY_SHIELD + side] == 0:
-        return at
-    out[row, at] = W[SHIELD, unit] * S[S_KIND + 3 * M[KIND, unit] + 1]
-    return at + 1
-
-
-def put_cooldown(row, at, unit, W, M, L, S, out):
+def fuel(unit, W, M, L, S):
     """The weapon's cooldown in SMAC's measure; of a healer its energy."""
-    fuel = W[ENERGY, unit] if heals_by_action(unit, M, L) else np.float32(M[COOLDOWN, unit])
-    out[row, at] = fuel * S[S_KIND + 3 * M[KIND, unit] + 2]
-    return at + 1
+    amount = W[ENERGY, unit] if heals_by_action(unit, M, L) else np.float32(M[COOLDOWN, unit])
+    return amount * S[(S_KIND + 3 * M[KIND, unit] + 2) & _COLUMN]
 
 
-def put_place(row, at, unit, W, out):
-    """Place on the map, from the centre."""
-    out[row, at] = (W[X, unit] - _CENTRE) * _PER_MAP
-    out[row, at + 1] = (W[Y, unit] - _CENTRE) * _PER_MAP
-    return at + 2
-
-
-def put_type(row, at, unit, side, M, L, out):
-    """The bit of the unit's type, on maps where sides have several."""
-    bit = L[L_KIND + 3 * M[KIND, unit] + side]
-    if bit >= 0:
-        out[row, at + bit] = _ONE
-    return at + L[L_TYPES]
-
-
-def put_last(row, at, unit, M, L, out):
-    """The bit of the agent's last action, if it had one."""
-    action = M[LAST_ACTION, unit]
-    if action >= 0:
-        out[row, at + action] = _ONE
-    return at + L[L_ACTIONS]
-
-
-def can_target(agent, slot, W, M, L, S):
-    """Whether the action on target ``slot`` is legal for a living agent."""
-    if not heals_by_action(agent, M, L):
-        return squared_distance(agent, L[L_AGENTS] + slot, W) <= S[S_SHOOT_SQUARED]
-    if slot >= L[L_AGENTS]:
+def can_heal(agent, slot, W, M, L, S):
+    """Whether a healer's action on target ``slot`` is legal: an ally in range that lives and is no healer itself."""
+    if slot >= L[L_AGENTS] or heals_by_action(slot, M, L):
         return False
-    return squared_distance(agent, slot, W) <= S[S_SHOOT_SQUARED] and not heals_by_action(slot, M, L)
+    dx, dy = W[X, slot] - W[X, agent], W[Y, slot] - W[Y, agent]
+    return dx * dx + dy * dy <= S[S_SHOOT_SQUARED]
 
 
 def heals_by_action(unit, M, L):
     """Whether the actions on targets heal allies."""
-    return L[L_KIND + 3 * M[KIND, unit] + 2] == 1
-
-
-def squared_distance(i, j, W):
-    """Between two centres; whoever is dead is far away."""
-    dx, dy = W[X, j] - W[X, i], W[Y, j] - W[Y, i]
-    return dx * dx + dy * dy
+    return L[(L_KIND + 3 * M[KIND, unit] + 2) & _COLUMN] == 1
 
 
 def is_open(x, y, variant, ground):

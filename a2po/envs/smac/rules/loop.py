@@ -5,7 +5,7 @@ from __future__ import annotations
 from a2po.envs.smac.fields import CLOCK, HEALERS, LOOP, NUM_ALLIES, NUM_ENEMIES
 from a2po.envs.smac.rules.combat import resolve, strike
 from a2po.envs.smac.rules.damage import heal
-from a2po.envs.smac.rules.motion import arrive, separate, shift, steer
+from a2po.envs.smac.rules.motion import arrive, separate, shift, steer, walk
 from a2po.envs.smac.rules.targets import acquire
 from a2po.envs.smac.rules.upkeep import recharge, upkeep
 
@@ -31,7 +31,8 @@ def play_loop(W, M, U, G, paths):
     if M[CLOCK, HEALERS] > 0:
         heal(W, M, U)
         recharge(0, n, W, M, U)
-    steer(0, n, W, M, U, G, paths)
+    steer(0, n, W, M, U, paths)
+    walk(0, P, W, M)
     for _ in range(_PASSES):
         if not separate(0, n, W, M):
             break

@@ -29,17 +29,20 @@ from a2po.envs.smac.fields import (
     SHIFT_Y,
     SIDE,
     SIZE,
+    SPEED,
     T_ACCELERATION,
     T_CLIFFS,
     T_FLIES,
     T_INNER,
     T_SPEED,
-    T_TURN_COS,
-    T_TURN_SIN,
     TARGET,
+    TURN_COS,
+    TURN_SIN,
     VARIANT,
     VELOCITY_X,
     VELOCITY_Y,
+    WISH_X,
+    WISH_Y,
     X,
     Y,
 )
@@ -59,87 +62,87 @@ _EDGE_LOW, _EDGE_HIGH = np.float32(0.5), np.float32(SIZE - 0.5)
 _NEAR = np.float32(0.5 * FAR)
 
 
-def steer(first, last, W, M, U, G, paths):
-    """Set the next positions of units first..last as if nobody stood in their way."""
+def steer(first, last, W, M, U, paths):
+    """Set what units first..last walk to, or look at while they fight: W[WISH], and M[RANK] of those that walk."""
     for i in range(first, last):
         if M[ALIVE, i] == 0:
             continue
-        W[NEXT_X, i], W[NEXT_Y, i] = W[X, i], W[Y, i]
-        goes, gx, gy = destination(i, W, M, U)
-        kind = M[KIND, i]
-        if U[kind, T_ACCELERATION] > 0:
-            glide(i, goes, gx, gy, W, U, kind)
-        elif goes:
-            if U[kind, T_CLIFFS] == 0 and paths.shape[1] > 1:
-                gx, gy = around_cliffs(i, gx, gy, W, M, paths)
-            dx, dy = gx - W[X, i], gy - W[Y, i]
-            distance = np.sqrt(dx * dx + dy * dy)
-            if distance > _ARRIVED:
-                step = min(U[kind, T_SPEED], distance) / distance
-                if M[DETOUR, i] != 0:
-                    angle = _DETOUR_TURN * np.float32(M[DETOUR, i])
-                    cos, sin = np.cos(angle), np.sin(angle)
-                    dx, dy = dx * cos - dy * sin, dx * sin + dy * cos
-                W[VELOCITY_X, i], W[VELOCITY_Y, i] = dx * step, dy * step
-                W[NEXT_X, i] += dx * step
-                W[NEXT_Y, i] += dy * step
-                M[RANK, i] = MOVING
-                turn_towards(i, dx, dy, distance, W, U, kind)
+        kind, target, order = M[KIND, i], M[TARGET, i], M[ORDER, i]
+        goes = False
+        if M[RANK, i] == FIGHTING:
+            if target >= 0:
+                W[WISH_X, i], W[WISH_Y, i] = W[X, target], W[Y, target]
+        elif U[kind, T_SPEED] > _ZERO and not stands_by(i, M, U):
+            goes = target >= 0 or order == MOVE or order == ATTACK_MOVE
+            if goes:
+                set_out(i, target, W, M, U, paths)
+        if U[kind, T_ACCELERATION] > _ZERO:
+            glide(i, goes, W, M, U)
 
 
-def destination(i, W, M, U):
-    """(whether unit ``i`` wants to go, x, y): to its target as long as that is out of reach, else to its goal."""
-    if M[RANK, i] == FIGHTING or U[M[KIND, i], T_SPEED] == 0:
-        return False, _ZERO, _ZERO
-    target, order = M[TARGET, i], M[ORDER, i]
-    if target >= 0 and (order != ATTACK_MOVE or not stands_by(i, M, U)):
-        return True, W[X, target], W[Y, target]
-    if order == MOVE or (order == ATTACK_MOVE and not stands_by(i, M, U)):
-        return True, W[GOAL_X, i], W[GOAL_Y, i]
-    return False, _ZERO, _ZERO
+def set_out(i, target, W, M, U, paths):
+    """Walk to the target as long as it is out of reach, else to the goal; round cliffs, to where the path bends next."""
+    gx = W[X, target] if target >= 0 else W[GOAL_X, i]
+    gy = W[Y, target] if target >= 0 else W[GOAL_Y, i]
+    dx, dy = gx - W[X, i], gy - W[Y, i]
+    if dx * dx + dy * dy < _ARRIVED * _ARRIVED:
+        return
+    if paths.shape[1] > 1 and U[M[KIND, i], T_CLIFFS] == _ZERO and U[M[KIND, i], T_FLIES] == _ZERO:
+        here = SIZE * int(W[X, i]) + int(W[Y, i])
+        there = SIZE * min(max(int(gx), 0), SIZE - 1) + min(max(int(gy), 0), SIZE - 1)
+        bend = paths[M[CLOCK, VARIANT], here, there]
+        if bend >= 0 and bend != there:
+            gx, gy = np.float32(bend // SIZE) + _HALF, np.float32(bend % SIZE) + _HALF
+    if M[DETOUR, i] != 0:
+        dx, dy, angle = gx - W[X, i], gy - W[Y, i], _DETOUR_TURN * np.float32(M[DETOUR, i])
+        cos, sin = np.cos(angle), np.sin(angle)
+        gx, gy = W[X, i] + dx * cos - dy * sin, W[Y, i] + dx * sin + dy * cos
+    W[WISH_X, i], W[WISH_Y, i] = gx, gy
+    M[RANK, i] = MOVING
 
 
-def around_cliffs(i, gx, gy, W, M, paths):
-    """The goal itself if one can walk straight to it, else the middle of the cell where the path bends next."""
-    here = SIZE * int(W[X, i]) + int(W[Y, i])
-    there = SIZE * min(max(int(gx), 0), SIZE - 1) + min(max(int(gy), 0), SIZE - 1)
-    bend = paths[M[CLOCK, VARIANT], here, there]
-    if bend < 0 or bend == there:
-        return gx, gy
-    return np.float32(bend // SIZE) + _HALF, np.float32(bend % SIZE) + _HALF
+def walk(first, last, W, M):
+    """Move units first..last towards what they wish, as if nobody stood in their way, and turn them. Without branches: vector code."""
+    for i in range(first, last):
+        dx, dy = W[WISH_X, i] - W[X, i], W[WISH_Y, i] - W[Y, i]
+        square = dx * dx + dy * dy
+        inverse = _ONE / np.sqrt(max(square, _TINY))
+        ux, uy = dx * inverse, dy * inverse
+        step = min(W[SPEED, i], square * inverse)
+        step = step if M[RANK, i] == MOVING else _ZERO
+        W[NEXT_X, i] = W[X, i] + step * ux
+        W[NEXT_Y, i] = W[Y, i] + step * uy
+        fx, fy, cos = W[FACING_X, i], W[FACING_Y, i], W[TURN_COS, i]
+        sin = W[TURN_SIN, i] if fx * uy - fy * ux >= _ZERO else -W[TURN_SIN, i]
+        there = fx * ux + fy * uy >= cos
+        turned_x = ux if there else fx * cos - fy * sin
+        turned_y = uy if there else fx * sin + fy * cos
+        looks = (M[RANK, i] != IDLE) & (square > _TINY)
+        W[FACING_X, i] = turned_x if looks else fx
+        W[FACING_Y, i] = turned_y if looks else fy
 
 
-def glide(i, goes, gx, gy, W, U, kind):
-    """Units with inertia: the velocity changes by at most the acceleration, in time to stop at the goal."""
-    wish_x, wish_y = _ZERO, _ZERO
+def glide(i, goes, W, M, U):
+    """Units with inertia: the velocity changes by at most the acceleration, in time to stop at the goal. Its end is their wish."""
+    kind = M[KIND, i]
+    wish_x, wish_y, most = _ZERO, _ZERO, U[kind, T_ACCELERATION]
     if goes:
-        dx, dy = gx - W[X, i], gy - W[Y, i]
+        dx, dy = W[WISH_X, i] - W[X, i], W[WISH_Y, i] - W[Y, i]
         distance = np.sqrt(dx * dx + dy * dy)
         if distance > _ARRIVED:
-            speed = min(min(U[kind, T_SPEED], np.sqrt(_TWO * U[kind, T_ACCELERATION] * distance)), distance)
+            speed = min(min(U[kind, T_SPEED], np.sqrt(_TWO * most * distance)), distance)
             wish_x, wish_y = dx / distance * speed, dy / distance * speed
-            turn_towards(i, dx, dy, distance, W, U, kind)
     old_x, old_y = W[VELOCITY_X, i], W[VELOCITY_Y, i]
     change_x, change_y = wish_x - old_x, wish_y - old_y
     change = np.sqrt(change_x * change_x + change_y * change_y)
-    share = U[kind, T_ACCELERATION] / change if change > U[kind, T_ACCELERATION] else _ONE
-    W[VELOCITY_X, i], W[VELOCITY_Y, i] = old_x + share * change_x, old_y + share * change_y
-    W[NEXT_X, i] += _HALF * (old_x + W[VELOCITY_X, i])
-    W[NEXT_Y, i] += _HALF * (old_y + W[VELOCITY_Y, i])
-
-
-def turn_towards(i, dx, dy, distance, W, U, kind):
-    """Face (dx, dy), of length ``distance``; at most one loop's turn."""
-    if distance <= 0:
-        return
-    dx, dy = dx / distance, dy / distance
-    fx, fy = W[FACING_X, i], W[FACING_Y, i]
-    if fx * dx + fy * dy >= U[kind, T_TURN_COS]:
-        W[FACING_X, i], W[FACING_Y, i] = dx, dy
-    else:
-        cos = U[kind, T_TURN_COS]
-        sin = U[kind, T_TURN_SIN] if fx * dy - fy * dx >= 0 else -U[kind, T_TURN_SIN]
-        W[FACING_X, i], W[FACING_Y, i] = fx * cos - fy * sin, fx * sin + fy * cos
+    share = most / change if change > most else _ONE
+    new_x, new_y = old_x + share * change_x, old_y + share * change_y
+    W[VELOCITY_X, i], W[VELOCITY_Y, i] = new_x, new_y
+    step_x, step_y = _HALF * (old_x + new_x), _HALF * (old_y + new_y)
+    W[SPEED, i] = np.sqrt(step_x * step_x + step_y * step_y)
+    if W[SPEED, i] > _TINY:
+        W[WISH_X, i], W[WISH_Y, i] = W[X, i] + step_x, W[Y, i] + step_y
+        M[RANK, i] = MOVING
 
 
 def separate(first, last, W, M):
@@ -246,11 +249,12 @@ def evade(i, nx, ny, W, M, G):
         M[DETOUR, i] = 0
         return
     dx, dy = nx - W[X, i], ny - W[Y, i]
-    vx, vy = W[VELOCITY_X, i], W[VELOCITY_Y, i]
-    if dx * vx + dy * vy >= _BLOCKED * (vx * vx + vy * vy):
+    wx, wy = W[WISH_X, i] - W[X, i], W[WISH_Y, i] - W[Y, i]
+    distance = np.sqrt(wx * wx + wy * wy)
+    if dx * wx + dy * wy >= _BLOCKED * min(W[SPEED, i], distance) * distance:
         M[DETOUR, i] = detour - 1 if detour > 0 else detour + 1 if detour < 0 else 0
     elif M[ORDER, i] != MOVE or walkable_at(W[GOAL_X, i], W[GOAL_Y, i], M, G):
-        side = 1 if detour > 0 or (detour == 0 and vx * dy - vy * dx > 0) else -1
+        side = 1 if detour > 0 or (detour == 0 and wx * dy - wy * dx > 0) else -1
         M[DETOUR, i] = detour + 2 * side if abs(detour) < _LONGEST_DETOUR else -2 * side
 
 

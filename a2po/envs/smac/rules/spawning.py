@@ -49,6 +49,7 @@ from a2po.envs.smac.fields import (
     SIDE,
     SIMULTANEOUS,
     SPAWN_JITTER,
+    SPEED,
     T_ENERGY,
     T_HEAL,
     T_HP,
@@ -59,9 +60,14 @@ from a2po.envs.smac.fields import (
     T_SEPARATION,
     T_SHIELD,
     T_SHIELD_REGEN,
+    T_SPEED,
     T_TARGETS,
+    T_TURN_COS,
+    T_TURN_SIN,
     TARGET,
     TERRAIN_VARIANT,
+    TURN_COS,
+    TURN_SIN,
     VARIANT,
     WINDUP,
     X,
@@ -141,6 +147,7 @@ def enlist(i, W, M, U, roster, places):
     W[SHIELD, i] = W[SHIELD_MAX, i] = U[kind, T_SHIELD]
     W[ENERGY, i] = U[kind, T_ENERGY]
     W[HP_REGEN, i], W[SHIELD_REGEN, i] = U[kind, T_HP_REGEN], U[kind, T_SHIELD_REGEN]
+    W[SPEED, i], W[TURN_COS, i], W[TURN_SIN, i] = U[kind, T_SPEED], U[kind, T_TURN_COS], U[kind, T_TURN_SIN]
     W[RADIUS, i], W[SEPARATION, i] = U[kind, T_RADIUS], U[kind, T_SEPARATION]
     jitter = W[RULE, SPAWN_JITTER]
     W[X, i] = W[NEXT_X, i] = places[i, 0] + jitter * (_TWO * uniform(M, i, PLACE_X) - _ONE)

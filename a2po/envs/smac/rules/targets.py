@@ -45,7 +45,8 @@ from a2po.envs.smac.fields import (
 P = 16  # bound anew by specialise()
 
 _NOBODY = np.int32(2**31 - 1)
-_INDEX = np.int32(127)
+_COLUMNS = np.int32(128)  # more than there are
+_FARTHEST, _FINENESS = np.float32(4095.0), np.float32(512.0)  # of squared distances: the largest, and steps per unit
 _BEYOND_RANGE = np.int32(1 << 29)
 _HARMLESS = np.int32(1 << 30)
 _NONE = np.int32(0)
@@ -95,7 +96,7 @@ def keeps_target(i, W, M, U):
 def best_target(i, W, M, U):
     """Of the foes in sight those that can hurt me, of these those in my range, of these the nearest; -1: none.
 
-    One integer minimum decides: class bits, then the squared distance (its 14 leading bits), then the column.
+    One integer minimum decides: class bits, then the squared distance (to 1/512), then the column.
     """
     kind = M[KIND, i]
     x, y = W[X, i], W[Y, i]
@@ -109,16 +110,16 @@ def best_target(i, W, M, U):
     best = _NOBODY
     for j in range(P):
         dx, dy = W[X, j] - x, W[Y, j] - y
-        distance = np.float32(dx * dx + dy * dy)
+        distance = dx * dx + dy * dy
         near, far = reach + W[RADIUS, j], scan + W[RADIUS, j]
-        key = np.int32(np.int32(distance.view(np.int32) >> np.int32(2)) & ~_INDEX) | np.int32(j)
-        key = np.int32(key | (_NONE if distance <= near * near else _BEYOND_RANGE))
-        key = np.int32(key | (_HARMLESS if np.int32(M[REACHES, j] & planes) == _NONE else _NONE))
-        seen = (distance <= far * far) | ((np.int32(j) == provoker) & (distance < _EVERYWHERE * _EVERYWHERE))
+        key = np.int32(np.int32(min(distance, _FARTHEST) * _FINENESS) * _COLUMNS) + np.int32(j)
+        key = np.int32(key + (_NONE if distance <= near * near else _BEYOND_RANGE))
+        key = np.int32(key + (_NONE if np.int32(M[REACHES, j] & planes) != _NONE else _HARMLESS))
+        seen = (distance <= far * far) | ((np.int32(j) == provoker) & (distance < _FARTHEST))
         fit = (M[SIDE, j] == foe) & (np.int32(M[PLANES, j] & usable) != _NONE)
         key = key if seen & fit else _NOBODY
-        best = key if key < best else best
-    return np.int32(best & _INDEX) if best != _NOBODY else np.int32(-1)
+        best = min(best, key)
+    return np.int32(best & (_COLUMNS - 1)) if best != _NOBODY else np.int32(-1)
 
 
 def worst_wounded(i, W, M, U):
