@@ -323,7 +323,7 @@ def test_case_neck_width_corridor(key: str, abreast: int, variant: str) -> None:
     for count in (abreast, abreast - 1):
         pitch = width / count if count == abreast else 0.75
         line = [ends[0] + (ends[1] - ends[0]) / width * pitch * (place + 0.5) for place in range(count)]
-        sandbox = battle([("zergling", *point, STURDY) for point in line], [("zergling", 20, 8)], ground="corridor", terrain=variant)
+        sandbox = battle([("zergling", *point, STURDY) for point in line], [("zergling", 20, 19)], ground="corridor", terrain=variant)
         assert np.allclose([place(unit) for unit in sandbox.play(30).units()[:count]], line, atol=0.1)
         sandbox.attack_move(count, 5, 5)
         for _ in range(300):
