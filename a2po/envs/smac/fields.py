@@ -61,7 +61,8 @@ CLOCK = 22  # not per unit: counters of the battle, columns below
 REACHES = 23  # plane bits that the unit can hurt; a healer threatens all
 EVENT = 24  # bits: what falls in this loop
 QUEUE = 25  # in which order
-INTS = 26
+DETOUR = 26  # sixteenths of a turn that the unit turns off its way, left or right (< 0), to get round bodies
+INTS = 27
 
 # Columns of W[RULE]: the options as this battle drew them.
 JITTER_LOW, JITTER_HIGH = 0, 1  # loops added to a weapon's period

@@ -8,6 +8,7 @@ from a2po.envs.smac.fields import (
     ALIVE,
     ATTACK_MOVE,
     CLOCK,
+    DETOUR,
     FACING_X,
     FACING_Y,
     FAR,
@@ -52,7 +53,12 @@ P = 16  # bound anew by specialise()
 _ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
 _TINY = np.float32(1e-12)
 _TIE = np.float32(1e-6)  # two bodies on one point part along x, the later one to the east
+_NOTHING = np.int32(0)
+_HAIR = np.float32(0.01)  # a push that needs no second look
 _LONGEST_SHIFT = np.float32(0.2)
+_BLOCKED = np.float32(0.25)  # of its step; who makes less is blocked
+_DETOUR_TURN = np.float32(2 * np.pi / 16)
+_LONGEST_DETOUR = 6  # sixteenths of a turn
 _ARRIVED = np.float32(0.01)
 _EDGE_LOW, _EDGE_HIGH = np.float32(0.5), np.float32(SIZE - 0.5)
 _NEAR = np.float32(0.5 * FAR)
@@ -89,6 +95,10 @@ def set_out(i, target, W, M, U, paths):
         bend = paths[M[CLOCK, VARIANT], here, there]
         if bend >= 0 and bend != there:
             gx, gy = np.float32(bend // SIZE) + _HALF, np.float32(bend % SIZE) + _HALF
+    if M[DETOUR, i] != 0:
+        dx, dy, angle = gx - W[X, i], gy - W[Y, i], _DETOUR_TURN * np.float32(M[DETOUR, i])
+        cos, sin = np.cos(angle), np.sin(angle)
+        gx, gy = W[X, i] + dx * cos - dy * sin, W[Y, i] + dx * sin + dy * cos
     W[WISH_X, i], W[WISH_Y, i] = gx, gy
     M[RANK, i] = MOVING
 
@@ -137,46 +147,45 @@ def glide(i, goes, W, M, U):
         M[RANK, i] = MOVING
 
 
-def separate(first, last, W, M):
-    """Set how far units first..last are pushed; return True if any two bodies overlap.
+def separate(first, last, again, W, M):
+    """Set how far units first..last are pushed; return True if anybody is pushed farther than a hair.
 
     Among friends a fighting unit does not give way, a moving one does to it, and pushes idle ones aside; two of a kind share.
-    Among foes nobody can be pushed by the other: the one that moves gives way, two that move share.
+    Among foes nobody can be pushed by the other: the one that moves gives way, two that move share. ``again``: look only at units
+    that were pushed before.
     """
-    touched = False
+    pushed = False
     for i in range(first, last):
+        settled = again and abs(W[SHIFT_X, i]) + abs(W[SHIFT_Y, i]) <= _HAIR
         W[SHIFT_X, i] = W[SHIFT_Y, i] = _ZERO
-        if M[ALIVE, i] == 0 or M[RANK, i] == FIGHTING:
-            continue
-        x, y, size = W[NEXT_X, i], W[NEXT_Y, i], W[SEPARATION, i]
-        side, layers, rank = M[SIDE, i], M[LAYERS, i], np.float32(M[RANK, i])
-        moves = _ONE if M[RANK, i] == MOVING else _ZERO
-        own = np.float32(i)
-        sum_x, sum_y = _ZERO, _ZERO
-        for j in range(P):
-            dx = x - W[NEXT_X, j] + _TIE * (own - np.float32(j))
-            dy = y - W[NEXT_Y, j]
-            square = dx * dx + dy * dy + _TINY
-            apart = np.sqrt(square)
-            depth = size + W[SEPARATION, j] - apart
-            friends = M[SIDE, j] == side
-            other = np.float32(M[RANK, j])
-            other_moves = _ONE if M[RANK, j] == MOVING else _ZERO
-            lead = rank - other if friends else moves - other_moves
-            share = _HALF + _HALF * lead
-            share = share if share < _ONE else _ONE
-            share = share if share > _ZERO else _ZERO
-            push = share * depth / apart
-            meets = (depth > _ZERO) & (np.int32(M[LAYERS, j] & layers) != 0)
-            push = push if meets else _ZERO
-            sum_x += push * dx
-            sum_y += push * dy
-        length = np.sqrt(sum_x * sum_x + sum_y * sum_y)
-        if length > _ZERO:
-            touched = True
-            shorter = _LONGEST_SHIFT / length if length > _LONGEST_SHIFT else _ONE
-            W[SHIFT_X, i], W[SHIFT_Y, i] = sum_x * shorter, sum_y * shorter
-    return touched
+        if M[ALIVE, i] == 1 and M[RANK, i] != FIGHTING and not settled:
+            push(i, W, M)
+            pushed |= abs(W[SHIFT_X, i]) + abs(W[SHIFT_Y, i]) > _HAIR
+    return pushed
+
+
+def push(i, W, M):
+    """Sum up how far the bodies that overlap unit ``i`` push it: each by its share of the overlap, along the line between the centres."""
+    x, y, size = W[NEXT_X, i], W[NEXT_Y, i], W[SEPARATION, i]
+    side, layers, rank = M[SIDE, i], M[LAYERS, i], np.float32(M[RANK, i])
+    moves = _ONE if M[RANK, i] == MOVING else _ZERO
+    own = np.float32(i)
+    sum_x, sum_y = _ZERO, _ZERO
+    for j in range(P):
+        dx = x - W[NEXT_X, j] + _TIE * (own - np.float32(j))
+        dy = y - W[NEXT_Y, j]
+        apart = np.sqrt(dx * dx + dy * dy + _TINY)
+        depth = size + W[SEPARATION, j] - apart
+        other_moves = _ONE if M[RANK, j] == MOVING else _ZERO
+        lead = rank - np.float32(M[RANK, j]) if M[SIDE, j] == side else moves - other_moves
+        share = max(min(_HALF + _HALF * lead, _ONE), _ZERO)
+        meets = (depth > _ZERO) & (np.int32(M[LAYERS, j] & layers) != _NOTHING)
+        force = share * depth / apart if meets else _ZERO
+        sum_x += force * dx
+        sum_y += force * dy
+    length = np.sqrt(sum_x * sum_x + sum_y * sum_y)
+    shorter = _LONGEST_SHIFT / length if length > _LONGEST_SHIFT else _ONE
+    W[SHIFT_X, i], W[SHIFT_Y, i] = sum_x * shorter, sum_y * shorter
 
 
 def shift(first, last, W):
@@ -187,7 +196,7 @@ def shift(first, last, W):
 
 
 def arrive(first, last, W, M, U, G):
-    """Bring units first..last to their next positions, along x and then along y as far as walls and the map's edge let them."""
+    """Bring units first..last to their next positions, as far as walls and the map's edge let them."""
     for i in range(first, last):
         if M[ALIVE, i] == 0:
             continue
@@ -197,14 +206,31 @@ def arrive(first, last, W, M, U, G):
         ny = min(max(W[NEXT_Y, i], _EDGE_LOW), _EDGE_HIGH)
         if U[kind, T_FLIES] == 0 and (nx != x or ny != y):
             plane = 2 if U[kind, T_CLIFFS] > 0 else M[CLOCK, VARIANT]
-            inner = U[kind, T_INNER]
-            if not fits(nx, ny, inner, G, plane) and fits(x, y, inner, G, plane):
-                nx = nx if fits(nx, y, inner, G, plane) else x
-                ny = ny if fits(nx, ny, inner, G, plane) else y
+            nx, ny = keep_off(nx, ny, U[kind, T_INNER], G, plane)
+            if G[plane, int(nx), int(ny)] == 0 and G[plane, int(x), int(y)] > 0:
+                nx, ny = x, y
+        evade(i, nx, ny, W, M, G)
         W[X, i] = W[NEXT_X, i] = nx
         W[Y, i] = W[NEXT_Y, i] = ny
         if M[ORDER, i] == MOVE and abs(W[GOAL_X, i] - nx) + abs(W[GOAL_Y, i] - ny) < _ARRIVED:
             M[RANK, i] = IDLE
+
+
+def keep_off(x, y, inner, G, plane):
+    """(x, y), or the place next to it at which a disc of radius ``inner`` touches no cell that cannot be walked on."""
+    if fits(x, y, inner, G, plane):
+        return x, y
+    for cell_x in range(int(x - inner), min(int(x + inner), SIZE - 1) + 1):
+        for cell_y in range(int(y - inner), min(int(y + inner), SIZE - 1) + 1):
+            if G[plane, cell_x, cell_y] == 0:
+                dx = x - min(max(x, np.float32(cell_x)), np.float32(cell_x + 1))
+                dy = y - min(max(y, np.float32(cell_y)), np.float32(cell_y + 1))
+                square = dx * dx + dy * dy
+                if _ZERO < square < inner * inner:
+                    further = inner / np.sqrt(square) - _ONE
+                    x += dx * further
+                    y += dy * further
+    return x, y
 
 
 def fits(x, y, inner, G, plane):
@@ -212,3 +238,27 @@ def fits(x, y, inner, G, plane):
     west, east, south, north = int(x - inner), int(x + inner), int(y - inner), int(y + inner)
     east, north = min(east, SIZE - 1), min(north, SIZE - 1)
     return G[plane, west, south] > 0 and G[plane, west, north] > 0 and G[plane, east, south] > 0 and G[plane, east, north] > 0
+
+
+def evade(i, nx, ny, W, M, G):
+    """Whom others let go hardly anywhere turns off its way, more and more, always to the same side; who is free turns back to it.
+
+    A unit that was sent into a wall stays at it.
+    """
+    detour = M[DETOUR, i]
+    if M[RANK, i] != MOVING:
+        M[DETOUR, i] = 0
+        return
+    dx, dy = nx - W[X, i], ny - W[Y, i]
+    wx, wy = W[WISH_X, i] - W[X, i], W[WISH_Y, i] - W[Y, i]
+    distance = np.sqrt(wx * wx + wy * wy)
+    if dx * wx + dy * wy >= _BLOCKED * min(W[SPEED, i], distance) * distance:
+        M[DETOUR, i] = detour - 1 if detour > 0 else detour + 1 if detour < 0 else 0
+    elif M[ORDER, i] != MOVE or walkable_at(W[GOAL_X, i], W[GOAL_Y, i], M, G):
+        side = 1 if detour > 0 or (detour == 0 and wx * dy - wy * dx > 0) else -1
+        M[DETOUR, i] = detour + 2 * side if abs(detour) < _LONGEST_DETOUR else -2 * side
+
+
+def walkable_at(x, y, M, G):
+    """Whether units on the ground can stand there."""
+    return _ZERO <= x < SIZE and _ZERO <= y < SIZE and G[M[CLOCK, VARIANT], int(x), int(y)] > 0
