@@ -21,12 +21,18 @@ def evaluate(
     bundle: Annotated[
         Path | None, typer.Argument(help="A bundle, its .zip, or a run folder; by default the newest bundle in runs/.", show_default=False)
     ] = None,
+    player: Annotated[
+        str | None, typer.Option(help="A script plays instead of a bundle: random, or one that the task has.", show_default=False)
+    ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 100,
     policy: Annotated[Policy, typer.Option(help="The exported ONNX actors, or the torch checkpoint that they come from.")] = Policy.onnx,
     sampled: Annotated[bool, typer.Option("--sampled/--greedy", help="Sample the actions, or take the most likely one.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the episodes and of sampled actions.")] = 0,
     task: Annotated[
-        str | None, typer.Option(help="Another task than the team's own, or the own environment that the bundle names.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Another task than the team's own, the player's, or the own environment that the bundle names.", show_default=False
+        ),
     ] = None,
     num_envs: Annotated[
         int | None, typer.Option(min=1, help="Copies that play at once; by default chosen to divide the episodes.", show_default=False)
@@ -34,7 +40,10 @@ def evaluate(
     report: Annotated[bool, typer.Option("--report", help="Write an HTML report beside the run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Play the exported actors and say how good they are, with an interval. The result is kept in the run's results folder."""
+    """Play the exported actors and say how good they are, with an interval. The result is kept in the run's results folder.
+
+    The result of a script (--player) is kept nowhere; --json prints it.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -47,6 +56,7 @@ def evaluate(
         bar = progress.add_task("episodes", total=episodes)
         result = run_evaluation(
             bundle,
+            player=player,
             episodes=episodes,
             policy=policy.value,
             seed=seed,

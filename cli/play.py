@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from a2po.errors import UserError
+
 
 def play(
     task: Annotated[
@@ -21,14 +23,17 @@ def play(
     checkpoint: Annotated[
         str | None, typer.Option(help="With --run: latest, best, or a step; by default the bundle's.", show_default=False)
     ] = None,
-    random: Annotated[bool, typer.Option("--random", help="Random legal actions instead of a team.")] = False,
+    player: Annotated[
+        str | None, typer.Option(help="A script plays instead of a team: random, or one that the task has.", show_default=False)
+    ] = None,
+    random: Annotated[bool, typer.Option("--random", help="The same as --player random.")] = False,
     video: Annotated[Path | None, typer.Option(help="Film it: a name with .mp4 or .gif.", show_default=False)] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps in all.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the episodes and of sampled actions.")] = 0,
     sampled: Annotated[bool, typer.Option("--sampled/--greedy", help="Sample the actions, or take the most likely one.")] = False,
     size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Pixels; by default the task's own, 240x240 in a gif.", show_default=False)
+        str | None, typer.Option(metavar="WxH", help="Pixels; by default the task's own, half of that in a gif.", show_default=False)
     ] = None,
     every: Annotated[
         int | None, typer.Option(min=1, help="Film every n-th step; by default as many as play in real time.", show_default=False)
@@ -48,6 +53,8 @@ def play(
     from a2po.evaluation.play import play as run_play
     from a2po.evaluation.video import VideoOptions, parse_size
 
+    if random and player is not None:
+        raise UserError(f"--random and --player {player} exclude each other")
     options = VideoOptions(None if size is None else parse_size(size), every, fps, caption, force)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -58,7 +65,7 @@ def play(
             task=task,
             run=run,
             checkpoint=checkpoint,
-            random=random,
+            player="random" if random else player,
             episodes=episodes,
             steps=steps,
             seed=seed,

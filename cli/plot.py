@@ -34,7 +34,10 @@ def plot(
     ] = None,
     x: Annotated[Axis, typer.Option("--x", help="Environment steps, time spent training, or both side by side.")] = Axis.steps,
     metric: Annotated[
-        str, typer.Option(help="return (training episodes, sampled), evaluation (greedy), or another number of metrics.jsonl.")
+        str,
+        typer.Option(
+            help="return (training episodes, sampled), evaluation (greedy), won (of greedy games), or another number of metrics.jsonl."
+        ),
     ] = "return",
     diagnostics: Annotated[
         bool, typer.Option("--diagnostics", help="What the update rounds of one run did: order, KL, clipping, critics, bounds.")

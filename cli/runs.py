@@ -30,14 +30,17 @@ def show_runs(summaries: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     console = Console(emoji=False)
-    wide = console.width >= 140
+    left_out = {
+        *(() if console.width >= 140 else _WIDE_ONLY),
+        *(() if any(summary["won"] is not None for summary in summaries) else ("won",)),
+    }
     table = Table(box=None, pad_edge=False)
     for heading, justify in _HEADINGS.items():
-        if wide or heading not in _WIDE_ONLY:
+        if heading not in left_out:
             table.add_column(heading, justify=justify, no_wrap=heading not in _FOLDED, overflow="fold", min_width=5)
     for summary in summaries:
         cells = dict(zip(_HEADINGS, _cells(summary), strict=True))
-        table.add_row(*(escape(cell) for heading, cell in cells.items() if wide or heading not in _WIDE_ONLY))
+        table.add_row(*(escape(cell) for heading, cell in cells.items() if heading not in left_out))
     console.print(table)
     for summary in summaries:
         if summary["damage"]:
@@ -48,7 +51,7 @@ def show_runs(summaries: list[dict[str, Any]]) -> None:
 
 _HEADINGS: dict[str, Any] = {
     "run": "left", "task": "left", "algorithm": "left", "seed": "right", "state": "left", "steps": "right", "return": "right",
-    "greedy": "right", "best": "right", "saved": "right", "size": "right", "bundle": "left", "age": "right",
+    "greedy": "right", "best": "right", "won": "right", "saved": "right", "size": "right", "bundle": "left", "age": "right",
 }  # fmt: skip
 _WIDE_ONLY = ("task", "algorithm", "seed", "saved", "size", "bundle")
 _FOLDED = ("run", "task")
@@ -63,6 +66,7 @@ def _cells(summary: dict[str, Any]) -> list[str]:
         summary["state"],
         f"{_short(summary['step'])}/{_short(summary['total_steps'])}",
         *(_score(summary[key]) for key in ("return_mean", "evaluation", "best_evaluation")),
+        "–" if summary["won"] is None else f"{summary['won']:.0%}",
         str(len(summary["checkpoints"])),
         f"{summary['bytes'] / 1e6:,.1f} MB",
         "yes" if summary["bundle"] else "no",

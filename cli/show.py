@@ -55,7 +55,7 @@ def show_run(facts: dict[str, Any]) -> None:
     bundle = "yes" if facts["bundle"] else f"none yet: a2po export {shlex.quote(facts['path'])}"
     rows = [
         ("steps", f"{_count(update.get('step', 0))} of {_count(_dict(config.get('run')).get('total_steps', 0))}"),
-        ("last return", f"{number(update.get('return_mean'))} while training, {number(evaluation.get('return_mean'))} greedy"),
+        ("last return", f"{number(update.get('return_mean'))} while training, {_greedy(evaluation)}"),
         ("checkpoints", f"{', '.join(facts['checkpoints']) or 'none'} (best: {facts['best'] or 'none'})"),
         ("bundle", bundle),
         ("results", ", ".join(facts["results"]) or "none"),
@@ -64,12 +64,21 @@ def show_run(facts: dict[str, Any]) -> None:
     _pairs(console, [*rows, *_provenance_rows({"run": facts["provenance"]})])
 
 
+def _greedy(evaluation: dict[str, Any]) -> str:
+    """The last greedy evaluation in words."""
+    won = evaluation.get("won_mean")
+    return f"{number(evaluation.get('return_mean'))} greedy" + (f", {won:.0%} won" if _is_number(won) else "")
+
+
 def show_evaluation(result: dict[str, Any]) -> None:
     """The result of an evaluation."""
     console = Console(emoji=False)
-    who = "the exported ONNX actors" if result["policy"] == "onnx" else "the torch checkpoint"
-    subject = result["bundle"]["path"] if result["bundle"] else result["run"]
-    console.print(f"[bold]{escape(str(subject))}[/bold] on {escape(result['task'])}: {who}, {result['actions']} actions")
+    if result["actions"] == "scripted":
+        console.print(_script(result))
+    else:
+        who = "the exported ONNX actors" if result["policy"] == "onnx" else "the torch checkpoint"
+        subject = result["bundle"]["path"] if result["bundle"] else result["run"]
+        console.print(f"[bold]{escape(str(subject))}[/bold] on {escape(result['task'])}: {who}, {result['actions']} actions")
     table = Table(box=None, pad_edge=False)
     shown = {"std": "std", "median": "median", "smallest": "min", "largest": "max"} if console.width >= NARROW else {}
     for heading in ("", "mean", "95 % interval", *shown):
@@ -83,9 +92,9 @@ def show_evaluation(result: dict[str, Any]) -> None:
         console,
         [
             ("episodes", f"{played}, {result['invalid_episodes']} invalid"),
-            ("interval", f"{_methods(result)}, over episodes of this one trained team"),
+            ("interval", f"{_methods(result)}, over episodes" + ("" if result["actions"] == "scripted" else " of this one trained team")),
             ("speed", f"{result['steps_per_s']:,.0f} steps per second, {result['wall_time_s']:.1f} s"),
-            ("written", ", ".join(path for path in (result["file"], result["report"]) if path) or "nothing"),
+            ("written", ", ".join(path for path in (result["file"], result["report"]) if path) or _unwritten(result)),
         ],
     )
 
@@ -93,9 +102,11 @@ def show_evaluation(result: dict[str, Any]) -> None:
 def show_play(result: dict[str, Any]) -> None:
     """The episodes that were played, and the video."""
     console = Console(emoji=False)
-    who = str(_dict(result["bundle"]).get("path")) if result["policy"] == "onnx" else f"{result['run']}, {result['checkpoint']}"
-    team = "" if result["policy"] == "random" else f"[bold]{escape(who)}[/bold] on "
-    console.print(f"{team}{escape(result['task'])}: {result['actions']} actions")
+    if result["actions"] == "scripted":
+        console.print(_script(result))
+    else:
+        who = str(_dict(result["bundle"]).get("path")) if result["policy"] == "onnx" else f"{result['run']}, {result['checkpoint']}"
+        console.print(f"[bold]{escape(who)}[/bold] on {escape(result['task'])}: {result['actions']} actions")
     table = Table(box=None, pad_edge=False)
     known = ("episode", "seed", "length", "return", "complete", "invalid")
     metrics = [name for name in result["episodes"][0] if name not in known]
@@ -111,6 +122,16 @@ def show_play(result: dict[str, Any]) -> None:
         speed = f", {video['speed']:g} x real time" if video["speed"] else ""
         facts_of_it = f"{video['frames']:,} pictures of {video['width']} x {video['height']}, {video['fps']:g} per second{speed}"
         _pairs(console, [("video", f"{video['path']} ({video['bytes'] / 1000:,.0f} kB)"), ("", facts_of_it)])
+
+
+def _unwritten(result: dict[str, Any]) -> str:
+    return "nothing: --json prints the result" if result["actions"] == "scripted" else "nothing"
+
+
+def _script(result: dict[str, Any]) -> str:
+    """Which script played what, and with which options of the task."""
+    options = ", ".join(f"{name} = {value}" for name, value in result["task_options"].items())
+    return f"{escape(result['task'])}: the player [bold]{escape(result['policy'])}[/bold]{escape(f' ({options})' if options else '')}"
 
 
 def show_groups(groups: list[dict[str, Any]], path: str) -> None:

@@ -15,7 +15,7 @@ from a2po.envs.play import Act
 from a2po.envs.protocol import Observations, Step, VectorEnv
 from a2po.errors import TaskError, UserError
 from a2po.evaluation.encoders import Film, open_film
-from a2po.evaluation.video import GIF_SIZE, VideoOptions, captioned, readable, tempo
+from a2po.evaluation.video import GIF_SHARE, VideoOptions, captioned, pictures_per_step, readable, tempo
 
 
 @dataclass
@@ -50,34 +50,38 @@ class Tally:
 
 
 class Camera:
-    """An actor that takes a picture of copy 0 before every ``every``-th step of an episode."""
+    """An actor that takes a picture of copy 0 before every ``every``-th step of an episode, or ``count`` through every step."""
 
-    def __init__(self, env: VectorEnv, act: Act, tally: Tally, film: Film, every: int, path: Path, caption: bool) -> None:
+    def __init__(self, env: VectorEnv, act: Act, tally: Tally, film: Film, every: int, count: int, path: Path, caption: bool) -> None:
         self._env, self._act, self._tally, self._film = env, act, tally, film
-        self._every, self._path, self._caption = every, path, caption
+        self._every, self._count, self._path, self._caption = every, count, path, caption
         self._shape: tuple[int, ...] | None = None
         self._frames = 0
 
     def __call__(self, observations: Observations, begun: Tensor | None) -> Tensor:
         """The actor's actions."""
+        actions = self._act(observations, begun)
         if self._tally.length % self._every == 0:
-            picture = self._picture()
-            self._film.add(captioned(picture, self._tally.caption()) if self._caption else picture)
-            self._frames += 1
-        return self._act(observations, begun)
+            for picture in self._pictures(actions):
+                self._film.add(captioned(picture, self._tally.caption()) if self._caption else picture)
+                self._frames += 1
+        return actions
 
-    def _picture(self) -> np.ndarray:
+    def _pictures(self, actions: Tensor) -> list[np.ndarray]:
+        """Those of the coming step, of one size."""
         task = self._env.spec.task
         try:
-            picture = checked(task, self._env.render(0))
+            taken = self._env.render_step(0, actions, self._count) if self._count > 1 else [self._env.render(0)]  # type: ignore[attr-defined]
         except NotImplementedError:
             raise TaskError(f"'{task}' has no pictures: its render() is not implemented; leave out the video") from None
+        pictures = [checked(task, picture) for picture in taken]
         if not hasattr(self._env, "render_size"):
-            picture = readable(picture)
-        if self._shape not in (None, picture.shape):
-            raise TaskError(f"'{task}': render() returned pictures of different sizes")
-        self._shape = picture.shape
-        return picture
+            pictures = [readable(picture) for picture in pictures]
+        for picture in pictures:
+            if self._shape not in (None, picture.shape):
+                raise TaskError(f"'{task}': render() returned pictures of different sizes")
+            self._shape = picture.shape
+        return pictures
 
     def facts(self) -> dict[str, Any]:
         """What was filmed, once the file is complete."""
@@ -87,8 +91,9 @@ class Camera:
             "path": str(self._path),
             "frames": self._frames,
             "every": self._every,
+            "per_step": self._count,
             "fps": round(self._film.fps, 3),
-            "speed": round(self._film.fps * self._every * step_seconds, 3) if step_seconds else None,
+            "speed": round(self._film.fps * self._every / self._count * step_seconds, 3) if step_seconds else None,
             "width": width,
             "height": height,
             "bytes": self._path.stat().st_size,
@@ -117,9 +122,13 @@ def camera(env: VectorEnv, act: Act, tally: Tally, path: Path, options: VideoOpt
     """
     suffix = path.suffix.lower()
     if hasattr(env, "render_size"):
-        env.render_size = options.size or (GIF_SIZE if suffix == ".gif" else env.render_size)
+        (width, height), share = env.render_size, GIF_SHARE if suffix == ".gif" else 1
+        env.render_size = options.size or (width // share, height // share)
     elif options.size is not None:
         raise UserError(f"size: the pictures of '{env.spec.task}' have only one; leave it out")
-    every, fps = tempo(suffix, getattr(env, "step_seconds", None), every=options.every, fps=options.fps)
+    step_seconds = getattr(env, "step_seconds", None)
+    every, fps = tempo(suffix, step_seconds, every=options.every, fps=options.fps)
+    count = 1 if options.every else pictures_per_step(suffix, step_seconds, getattr(env, "pictures_per_step", 1))
+    fps = options.fps or fps * count
     with open_film(path, fps) as film:
-        yield Camera(env, act, tally, film, every, path, options.caption)
+        yield Camera(env, act, tally, film, every, count, path, options.caption)

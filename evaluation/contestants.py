@@ -1,4 +1,4 @@
-"""Who can be evaluated: the actors of a bundle, or the checkpoint that they come from."""
+"""Who can be evaluated: the actors of a bundle, the checkpoint that they come from, or a script."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from a2po.envs.play import Act
 from a2po.envs.protocol import VectorEnv
+from a2po.envs.registry import scripted_player
 from a2po.errors import BundleError, CheckpointError, UserError
 from a2po.evaluation.locate import find_bundle, is_run, run_of
 from a2po.evaluation.players import BundlePlayer
@@ -18,7 +19,6 @@ from a2po.evaluation.results import Home
 from a2po.runtime.bundle import Bundle, read_bundle
 from a2po.runtime.team import Team
 from a2po.streams import generator
-from a2po.testing import RandomPlayer
 from a2po.training.fit import Description, describe_bundle, describe_task
 from a2po.training.greedy import TeamActor
 from a2po.training.runs import TrainedPolicy, newest_run, open_policy
@@ -30,7 +30,8 @@ Say = Callable[[str], None]
 class Contestant:
     """Who plays, and where the result goes."""
 
-    home: Home
+    policy: str  # onnx, torch or the name of a script
+    home: Home | None  # None: nothing keeps it
     task: str
     options: dict[str, Any]
     what: str
@@ -38,6 +39,19 @@ class Contestant:
     description: Description | None  # None fits every task
     player: Callable[[VectorEnv, int | None], Act]  # (environment, seed of the noise or None for greedy) -> actions
     bundle: Bundle | None
+
+    @property
+    def scripted(self) -> bool:
+        """A script plays, no team."""
+        return self.home is None
+
+    def act(self, env: VectorEnv, seed: int, *, deterministic: bool) -> Act:
+        """The player at the table of ``env``. A script is given its seed in any case."""
+        return self.player(env, seed if self.scripted or not deterministic else None)
+
+    def actions(self, *, deterministic: bool) -> str:
+        """How the actions come about."""
+        return "scripted" if self.scripted else "greedy" if deterministic else "sampled"
 
 
 def exported(path: Path | str | None) -> Contestant:
@@ -50,6 +64,7 @@ def exported(path: Path | str | None) -> Contestant:
 
     training = bundle.manifest.get("training") or {}
     return Contestant(
+        "onnx",
         Home(run_of(bundle.path), bundle.path),
         bundle.task,
         dict(bundle.manifest["task"].get("options") or {}),
@@ -74,6 +89,7 @@ def trained(path: Path | str | None, say: Say, checkpoint: str | None = None) ->
         return TeamActor(policy.team, env.num_envs, env.device, noise)
 
     return Contestant(
+        "torch",
         Home(run, bundle or run / "bundle"),
         policy.config.task,
         dict(policy.config.env.options),
@@ -91,15 +107,16 @@ def trained(path: Path | str | None, say: Say, checkpoint: str | None = None) ->
     )
 
 
-def at_random(task: str) -> Contestant:
-    """Random legal actions."""
+def scripted(name: str, task: str) -> Contestant:
+    """A script that plays for the whole team.
 
-    def player(env: VectorEnv, seed: int | None) -> Act:
-        random = RandomPlayer(env, seed or 0)
-        return lambda observations, begun: random(observations)
-
+    Raises:
+        UserError: the task has no such player.
+    """
+    script = scripted_player(name, task)
     origin = dict.fromkeys(("run", "algorithm", "step", "checkpoint", "bundle"))
-    return Contestant(Home(None, Path()), task, {}, "random actions", origin, None, player, None)
+    options, what = dict(script.options), f"the player '{name}'"
+    return Contestant(name, None, task, options, what, origin, None, lambda env, seed: script.make(env, seed or 0), None)
 
 
 def _run_and_bundle(path: Path | str | None) -> tuple[Path, Path | None]:

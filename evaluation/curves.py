@@ -124,8 +124,13 @@ def plot_runs(runs: Sequence[Path], output: Path | str, *, metric: str = "return
     first, *rest = ("steps", "time") if x == "both" else (x,)
     columns = {first: group_curves(runs, metric=metric, x=first, say=say)}
     columns |= {kind: group_curves(runs, metric=metric, x=kind, say=lambda message: None) for kind in rest}
-    draw_curves(path, columns, YLABELS.get(metric, metric))
+    draw_curves(path, columns, _ylabel(runs, metric))
     return path
+
+
+def _ylabel(runs: Sequence[Path], metric: str) -> str:
+    greedy = any(_source(read_metrics(run / "metrics.jsonl"), metric)[0] == "evaluation" for run in runs)
+    return YLABELS.get(metric) or (f"{metric}: mean of the evaluation episodes\n(greedy actions)" if greedy else metric)
 
 
 def group_curves(runs: Sequence[Path], *, metric: str = "return", x: str = "steps", say: Say = print) -> list[GroupCurve]:
@@ -135,7 +140,8 @@ def group_curves(runs: Sequence[Path], *, metric: str = "return", x: str = "step
 
     Args:
         runs: run folders.
-        metric: ``return`` of the training episodes (sampled actions), ``evaluation`` (greedy), or a number of the update rows.
+        metric: ``return`` of the training episodes (sampled actions), ``evaluation`` (greedy), a metric of the task such as ``won`` in the
+            greedy evaluations, or a number of the update rows.
         x: ``steps``, or ``time`` in seconds.
         say: where notices go.
 
@@ -173,7 +179,7 @@ def read_curve(run: Path, metric: str, x: str) -> RunCurve:
     rows = read_metrics(run / "metrics.jsonl")
     if not rows:
         raise NoPoints(f"'{run}' has no metrics yet (metrics.jsonl is missing or empty)")
-    kind, key = SOURCES.get(metric, ("update", metric))
+    kind, key = _source(rows, metric)
     points = [(row.get(AXES[x]), row.get(key)) for row in rows if row.get("kind") == kind]
     good = [(at, value) for at, value in points if _is_number(at) and _is_number(value)]
     if not good:
@@ -182,11 +188,19 @@ def read_curve(run: Path, metric: str, x: str) -> RunCurve:
     return RunCurve(run, config, np.array([at for at, _ in ordered], float), np.array([value for _, value in ordered], float))
 
 
+def _source(rows: Sequence[Mapping[str, Any]], metric: str) -> tuple[str, str]:
+    """The kind of rows and the key that hold a metric: what greedy evaluations tell of the task goes by its plain name."""
+    key = f"{metric}_mean"
+    greedy = any(key in row for row in rows if row.get("kind") == "evaluation")
+    return SOURCES.get(metric) or (("evaluation", key) if greedy else ("update", metric))
+
+
 def _instead(rows: list[dict[str, Any]], metric: str) -> str:
     if metric in SOURCES:
         return ": no episode ended yet" if metric == "return" else ": it was not evaluated (run.evaluate_every)"
     row = {key: value for row in rows if row.get("kind") == "update" for key, value in row.items()}
-    known = [*SOURCES, *(key for key, value in row.items() if _is_number(value) and key not in AXES.values())]
+    greedy = {key.removesuffix("_mean") for row in rows if row.get("kind") == "evaluation" for key in row if key.endswith("_mean")}
+    known = [*SOURCES, *sorted(greedy - {"return"}), *(key for key, value in row.items() if _is_number(value) and key not in AXES.values())]
     return f"{did_you_mean(metric, known)} (there are: {', '.join(known)})"
 
 

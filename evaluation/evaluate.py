@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from a2po.config import DEFAULT_TASK
 from a2po.errors import BundleError, UserError, WorkFailed, at_least, did_you_mean, require
 from a2po.evaluation import results
 from a2po.evaluation.statistics import summary
@@ -26,6 +27,7 @@ POLICIES = ("onnx", "torch")
 def evaluate(
     bundle: Path | str | None = None,
     *,
+    player: str | None = None,
     episodes: int = 100,
     policy: str = "onnx",
     seed: int = 0,
@@ -43,11 +45,13 @@ def evaluate(
 
     Args:
         bundle: a bundle, its .zip, or a run folder; the newest bundle by default.
+        player: a script that plays instead of a bundle: ``random``, or one of the task's own. Its result is in no folder.
         episodes: how many valid episodes to play.
         policy: ``onnx`` plays the exported actors, ``torch`` the run's checkpoint that they come from.
         seed: of the episodes (a stream apart from training's) and of sampled actions.
         deterministic: greedy actions; else sampled ones.
-        task: another task than the team's own. An own environment (``module:factory``) that a bundle names must be repeated here.
+        task: another task than the team's own, or the player's (by default the one that ``train`` takes by default). An own
+            environment (``module:factory``) that a bundle names must be repeated here.
         num_envs: copies that play at once; by default chosen to divide the episodes evenly.
         num_threads: simulator threads; by default one per core.
         report: write the HTML report as well.
@@ -61,26 +65,29 @@ def evaluate(
         WorkFailed: too many episodes ended in a fault.
     """
     _check_arguments(episodes, policy, seed, num_envs, report)
+    _check_player(player, bundle, policy, deterministic, report)
     import torch
 
-    from a2po.evaluation.contestants import exported, trained
-
-    contestant = exported(bundle) if policy == "onnx" else trained(bundle, say)
-    contestant.home.check_writable()
+    contestant = _contestant(bundle, player, policy, task, say)
+    home = contestant.home
+    if home is not None:
+        home.check_writable()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # idle torch threads would spin on the simulator's cores
     try:
         result = _play(contestant, episodes, seed, deterministic, task, num_envs, num_threads, progress)
     finally:
         torch.set_num_threads(threads)
-    file = _written(lambda: results.write_result(contestant.home, result), "the result", say)
+    if home is None:
+        return {**result, "file": None, "report": None}
+    file = _written(lambda: results.write_result(home, result), "the result", say)
     if contestant.bundle is not None and policy == "onnx" and result["task"] == contestant.task:
         results.note_in_manifest(contestant.bundle, results.short(result), say)
     if not report:
         return {**result, "file": file, "report": None}
     from a2po.evaluation.report import write_report
 
-    return {**result, "file": file, "report": _written(lambda: write_report(contestant.home), "the report", say)}
+    return {**result, "file": file, "report": _written(lambda: write_report(home), "the report", say)}
 
 
 def _written(write: Callable[[], Path], what: str, say: Say) -> str | None:
@@ -100,6 +107,23 @@ def _check_arguments(episodes: int, policy: str, seed: int, num_envs: int | None
     require("evaluating", torch="train", gymnasium="train")
     if report:
         require("the report", matplotlib="report", jinja2="report")
+
+
+def _check_player(player: str | None, bundle: Path | str | None, policy: str, deterministic: bool, report: bool) -> None:
+    if player is None:
+        return
+    excluded = {"bundle": bundle is not None, "policy torch": policy == "torch", "sampled actions": not deterministic, "report": report}
+    for what, given in excluded.items():
+        if given:
+            raise UserError(f"player {player} and {what} exclude each other: a script has no actors and no run folder")
+
+
+def _contestant(bundle: Path | str | None, player: str | None, policy: str, task: str | None, say: Say) -> Contestant:
+    from a2po.evaluation.contestants import exported, scripted, trained
+
+    if player is not None:
+        return scripted(player, task or DEFAULT_TASK)
+    return exported(bundle) if policy == "onnx" else trained(bundle, say)
 
 
 def _play(
@@ -123,7 +147,7 @@ def _play(
     with closing(make(name, copies, seed=stream_seed(seed, "bundle evaluation"), num_threads=num_threads, **options)) as env:
         if contestant.description is not None:
             check_fits(contestant.what, contestant.description, env.spec)
-        act = contestant.player(env, None if deterministic else seed)
+        act = contestant.act(env, seed, deterministic=deterministic)
         begin = time.perf_counter()
         try:
             records = play(env, act, episodes, progress=progress)
@@ -133,8 +157,8 @@ def _play(
         facts = {"task": name, "task_options": options, "copies": copies, "seed": seed, "wall_time_s": round(wall_time_s, 3)}
         return {
             "kind": "evaluation",
-            "policy": "onnx" if contestant.bundle is not None else "torch",
-            "actions": "greedy" if deterministic else "sampled",
+            "policy": contestant.policy,
+            "actions": contestant.actions(deterministic=deterministic),
             **contestant.origin,
             **facts,
             **_statistics(records, env.spec.metrics, wall_time_s),

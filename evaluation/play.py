@@ -14,6 +14,7 @@ from a2po.evaluation.evaluate import task_to_play
 from a2po.evaluation.video import VideoOptions, check_video
 
 if TYPE_CHECKING:
+    from a2po.envs.play import Act
     from a2po.envs.protocol import VectorEnv
     from a2po.evaluation.camera import Tally
     from a2po.evaluation.contestants import Contestant
@@ -28,7 +29,7 @@ def play(
     task: str | None = None,
     run: Path | str | None = None,
     checkpoint: str | None = None,
-    random: bool = False,
+    player: str | None = None,
     episodes: int = 1,
     steps: int | None = None,
     seed: int = 0,
@@ -48,10 +49,10 @@ def play(
         task: another task than the team's own. An own environment (``module:factory``) that a bundle names must be repeated here.
         run: play a checkpoint of this run instead of a bundle.
         checkpoint: which one: ``latest``, ``best`` or a step; by default the one that the run's bundle comes from.
-        random: play random legal actions instead, by default in the task that ``train`` takes by default.
+        player: a script plays instead: ``random``, or one of the task's own; by default in the task that ``train`` takes by default.
         episodes: how many.
         steps: stop after this many steps in all, even within an episode.
-        seed: of the episodes and of sampled or random actions.
+        seed: of the episodes and of sampled or scripted actions.
         deterministic: greedy actions; else sampled ones.
         video: an .mp4 or .gif file to write. Frames are written as they come.
         options: how the video looks.
@@ -66,7 +67,9 @@ def play(
             missing.
         WorkFailed: the video could not be written, or the simulation failed.
     """
-    _check_arguments(bundle, run, checkpoint, random, task, episodes, steps, seed)
+    _check_arguments(bundle, run, checkpoint, player, task, episodes, steps, seed)
+    if player is not None and not deterministic:
+        raise UserError(f"player {player} and sampled actions exclude each other: a script has no probabilities")
     path, options = None if video is None else Path(video), options or VideoOptions()
     if path is not None:
         check_video(path, force=options.force)
@@ -79,20 +82,21 @@ def play(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one copy gives them nothing to do
     try:
-        contestant = _contestant(bundle, run, checkpoint, random, task, say)
+        contestant = _contestant(bundle, run, checkpoint, player, task, say)
         name = task_to_play(contestant, task, option="")
         env_options = contestant.options if name == contestant.task else {}
-        noise = seed if random or not deterministic else None
         with closing(make(name, 1, seed=stream_seed(seed, "bundle evaluation"), **env_options)) as env:
             begin = time.perf_counter()
-            tally, filmed = _play(env, contestant, noise, episodes, steps, path, options, progress)
+            _check_fits(contestant, env)
+            act = contestant.act(env, seed, deterministic=deterministic)
+            tally, filmed = _play(env, act, episodes, steps, path, options, progress)
             wall_time_s = round(time.perf_counter() - begin, 3)
     finally:
         torch.set_num_threads(threads)
     return {
         "kind": "play",
-        "policy": "random" if random else "torch" if contestant.bundle is None else "onnx",
-        "actions": "random" if random else "greedy" if deterministic else "sampled",
+        "policy": contestant.policy,
+        "actions": contestant.actions(deterministic=deterministic),
         **contestant.origin,
         **{"task": name, "task_options": env_options, "seed": seed, "wall_time_s": wall_time_s},
         "episodes": tally.episodes,
@@ -101,9 +105,9 @@ def play(
 
 
 def _check_arguments(
-    bundle: Any, run: Any, checkpoint: str | None, random: bool, task: str | None, episodes: int, steps: int | None, seed: int
+    bundle: Any, run: Any, checkpoint: str | None, player: str | None, task: str | None, episodes: int, steps: int | None, seed: int
 ) -> None:
-    chosen = [name for name, value in (("bundle", bundle), ("run", run), ("random", random or None)) if value is not None]
+    chosen = [name for name, value in (("bundle", bundle), ("run", run), ("player", player)) if value is not None]
     if len(chosen) > 1:
         raise UserError(f"{chosen[0]} and {chosen[1]} exclude each other: only one team can play")
     if checkpoint is not None and run is None:
@@ -115,19 +119,25 @@ def _check_arguments(
 
 
 def _contestant(
-    bundle: Path | str | None, run: Path | str | None, checkpoint: str | None, random: bool, task: str | None, say: Say
+    bundle: Path | str | None, run: Path | str | None, checkpoint: str | None, player: str | None, task: str | None, say: Say
 ) -> Contestant:
-    from a2po.evaluation.contestants import at_random, exported, trained
+    from a2po.evaluation.contestants import exported, scripted, trained
 
-    if random:
-        return at_random(task or DEFAULT_TASK)
+    if player is not None:
+        return scripted(player, task or DEFAULT_TASK)
     return exported(bundle) if run is None else trained(run, say, checkpoint)
+
+
+def _check_fits(contestant: Contestant, env: VectorEnv) -> None:
+    from a2po.training.fit import check_fits
+
+    if contestant.description is not None:
+        check_fits(contestant.what, contestant.description, env.spec)
 
 
 def _play(
     env: VectorEnv,
-    contestant: Contestant,
-    noise: int | None,
+    act: Act,
     episodes: int,
     steps: int | None,
     path: Path | None,
@@ -136,11 +146,8 @@ def _play(
 ) -> tuple[Tally, dict[str, Any] | None]:
     from a2po.envs.play import steps as walk
     from a2po.evaluation.camera import Tally, camera
-    from a2po.training.fit import check_fits
 
-    if contestant.description is not None:
-        check_fits(contestant.what, contestant.description, env.spec)
-    act, tally, filming = contestant.player(env, noise), Tally(env), None
+    tally, filming = Tally(env), None
     most = min(steps or 10**12, episodes * env.spec.max_episode_steps)
     with ExitStack() as stack:
         if path is not None:

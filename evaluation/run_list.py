@@ -17,7 +17,7 @@ from a2po.evaluation.run_facts import run_config
 from a2po.provenance import PROVENANCE, read_provenance
 from a2po.training.checkpoint_files import FORMAT, MANIFEST, STEP, foreign
 from a2po.training.lock import holder
-from a2po.training.metrics import iterate_metrics
+from a2po.training.metrics import iterate_metrics, rank
 
 
 def runs_in(folder: Path) -> list[Path]:
@@ -67,8 +67,8 @@ def run_summary(run: Path) -> dict[str, Any]:
 
 
 def _progress(path: Path) -> dict[str, Any]:
-    """The last step and returns of a run's metrics."""
-    found: dict[str, Any] = {"step": 0, "return_mean": None, "evaluation": None}
+    """The last step and returns of a run's metrics, and the share of won games in its last greedy evaluation."""
+    found: dict[str, Any] = {"step": 0, "return_mean": None, "evaluation": None, "won": None}
     evaluations = []
     for row in iterate_metrics(path):
         kind, value = row.get("kind"), row.get("return_mean")
@@ -76,9 +76,9 @@ def _progress(path: Path) -> dict[str, Any]:
         if kind == "update":
             found |= {"step": row["step"]} | ({} if number is None else {"return_mean": number})
         elif kind == "evaluation" and number is not None:
-            found["evaluation"] = number
-            evaluations.append(number)
-    return {**found, "best_evaluation": max(evaluations, default=None)}
+            found |= {"evaluation": number, "won": row.get("won_mean")}
+            evaluations.append(rank(row))
+    return {**found, "best_evaluation": max(evaluations)[-1] if evaluations else None}
 
 
 def _torn(checkpoint: Path) -> str | None:

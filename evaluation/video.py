@@ -17,7 +17,9 @@ MAX_FPS = {".mp4": 30.0, ".gif": 12.5}
 FPS_WITHOUT_TIME = 4.0
 """Pictures per second where a task's steps stand for no time."""
 
-GIF_SIZE = (240, 240)
+GIF_SHARE = 2
+"""A gif's sides are by default the task's own by this: its pictures are large files."""
+
 LARGEST = 4096
 SMALLEST = 16
 READABLE = 240
@@ -74,6 +76,12 @@ def tempo(suffix: str, step_seconds: float | None, *, every: int | None = None, 
         return every or 1, fps or FPS_WITHOUT_TIME
     every = every or max(1, int(np.ceil(1.0 / (step_seconds * MAX_FPS[suffix]) - 1e-9)))
     return every, fps or 1.0 / (step_seconds * every)
+
+
+def pictures_per_step(suffix: str, step_seconds: float | None, most: int) -> int:
+    """How many pictures are taken in one step of an environment that offers up to ``most``: evenly spaced, as ``MAX_FPS`` allows."""
+    allowed = MAX_FPS[suffix] * (step_seconds or 0.0)
+    return max((count for count in range(1, most + 1) if most % count == 0 and count <= allowed), default=1)
 
 
 def readable(picture: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -70,6 +71,14 @@ def orchard() -> type:
     module = module_from_spec(found)
     found.loader.exec_module(module)
     return module.Orchard
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _skirmish() -> None:
+    """The task ``skirmish:make`` is there (tests/skirmish.py)."""
+    found = spec_from_file_location("skirmish", Path(__file__).parent / "skirmish.py")
+    sys.modules["skirmish"] = module_from_spec(found)
+    found.loader.exec_module(sys.modules["skirmish"])
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,8 @@ class TaskSpec:
     feature_names: tuple[tuple[str, ...], ...]
     action_names: tuple[tuple[str, ...], ...]
     exact_state: bool
+    observes_ids: bool = False
+    """Observations, and states where every agent has its own, tell which agent it is: shared networks need no other id."""
 
     @property
     def num_agents(self) -> int:
@@ -117,7 +119,9 @@ class VectorEnv(Protocol):
         """A picture of one copy: uint8 [H, W, 3].
 
         Videos also use two attributes where an environment has them: ``render_size``, the (width, height) of its pictures,
-        which can be set, and ``step_seconds``, the time that one step stands for.
+        which can be set, and ``step_seconds``, the time that one step stands for. Where much happens within a step, an environment
+        can have ``render_step(copy, actions, count)``, which gives ``count`` pictures from now on through the step that these
+        actions will make, without making it, and ``pictures_per_step``, the most that make sense; videos then take them.
         """
         ...
 

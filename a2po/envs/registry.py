@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from a2po.envs.scripted import RANDOM, ScriptedPlayer
 from a2po.errors import TaskError, UserError, did_you_mean, foreign, require
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ BUILT_IN_FAMILIES = {
 class Family(Protocol):
     """What a family's module offers.
 
-    A family whose ``make`` takes more names than it can list sets ``listed_only = False`` and checks them itself.
+    A family whose ``make`` takes more names than it can list sets ``listed_only = False`` and checks them itself. One that has
+    scripted players offers a function ``scripted_players() -> dict[str, ScriptedPlayer]``, one that knows its optimum ``optimum``.
     """
 
     def task_names(self) -> list[str]:
@@ -125,6 +127,32 @@ def optimum(task: str, **options: Any) -> float:
     if known is None or task not in _family(family).task_names():
         raise TaskError(f"the optimum of '{task}' is not known{did_you_mean(task, task_names())}")
     return known(task, **options)
+
+
+def scripted_players(task: str) -> dict[str, ScriptedPlayer]:
+    """The scripted players of a task, by name: ``random`` and those of its family."""
+    family = task.split("/", 1)[0]
+    offer: Callable[[], dict[str, ScriptedPlayer]] | None = (
+        getattr(_family(family), "scripted_players", None) if family in families() else None
+    )
+    return {"random": RANDOM, **(offer() if offer else {})}
+
+
+def scripted_player(name: str, task: str) -> ScriptedPlayer:
+    """The player ``name`` of a task.
+
+    Raises:
+        TaskError: there is no such task.
+        UserError: the task has no such player.
+    """
+    if ":" not in task:
+        _factory(task, {})
+    found = scripted_players(task)
+    if name in found:
+        return found[name]
+    others = [family for family in BUILT_IN_FAMILIES if name in scripted_players(f"{family}/")]
+    where = f"; tasks of {' and '.join(others)} have" if others else did_you_mean(name, found)
+    raise UserError(f"'{task}' has no player '{name}'{where} (it has: {', '.join(found)})")
 
 
 def runs_foreign_code(task: str) -> bool:

@@ -55,10 +55,14 @@ class TeamPolicy:
         """Values of a sample, C: N, or 1 for the team."""
         self.critics_observe = network.critic_input == "observation"
         """Critics see their agent's observation instead of the state."""
-        id_size, critic_width = agents if self.shared else 0, spec.max_obs_size if self.critics_observe else spec.state_size
+        self.actors_need_ids = self.shared and not spec.observes_ids
+        """Shared actors get the agent's id before its observation."""
+        self.critics_need_ids = self.shared and per_agent and not (spec.observes_ids and (self.critics_observe or spec.state_per_agent))
+        """A shared critic gets the agent's id before what it sees."""
+        id_size, critic_width = agents * self.actors_need_ids, spec.max_obs_size if self.critics_observe else spec.state_size
         inputs = NetworkShape.of(network, id_size + spec.max_obs_size, spec.max_action_size)
         self.actor_shape = ActorShape(inputs, spec.discrete, id_size)
-        self.critic_shape = NetworkShape.of(network, (id_size if per_agent else 0) + critic_width, 1)
+        self.critic_shape = NetworkShape.of(network, agents * self.critics_need_ids + critic_width, 1)
         self.actors = ParameterStack(self.actor_shape.parameter_shapes(), 1 if self.shared else agents, self.device)
         self.critics = ParameterStack(self.critic_shape.parameter_shapes(), 1 if self.shared else self.num_critics, self.device)
         self._initialise(seed)
@@ -98,8 +102,8 @@ class TeamPolicy:
             leaves,
             scale=self._scale(self.obs_norm, agents),
             action_dims=self.action_dims[list(agents)],
-            real_widths=self._real_widths(agents),
-            agent_id=self._agent_id(agents) if self.shared else None,
+            real_widths=self._real_widths(agents, self.actor_shape.id_size),
+            agent_id=self._agent_id(agents) if self.actors_need_ids else None,
         )
 
     def make_critic(self, leaves: Mapping[str, nn.Parameter], critics: Sequence[int]) -> Critic:
@@ -111,8 +115,8 @@ class TeamPolicy:
             self.critic_shape,
             leaves,
             scale=self._scale(self.obs_norm if self.critics_observe else self.state_norm, critics),
-            real_widths=self._real_widths(critics) if self.critics_observe else None,
-            agent_id=self._agent_id(critics) if self.shared and self.network.critics == "per_agent" else None,
+            real_widths=self._real_widths(critics, self.spec.num_agents * self.critics_need_ids) if self.critics_observe else None,
+            agent_id=self._agent_id(critics) if self.critics_need_ids else None,
         )
 
     def _actor(self, first: int, last: int) -> Actor:
@@ -127,12 +131,12 @@ class TeamPolicy:
         """[n, N], 1 in the agent's own column."""
         return torch.eye(self.spec.num_agents, device=self.device)[list(agents)]
 
-    def _real_widths(self, agents: Sequence[int]) -> Tensor | None:
-        """[n] how much of the networks' input is the agents' own, or None where all of it is."""
+    def _real_widths(self, agents: Sequence[int], id_size: int) -> Tensor | None:
+        """[n] how much of the networks' input is the agents' own and their id, or None where all of it is."""
         sizes = [self.spec.obs_sizes[agent] for agent in agents]
         if set(sizes) == {self.spec.max_obs_size}:
             return None
-        return torch.tensor(sizes, device=self.device).float() + self.actor_shape.id_size
+        return torch.tensor(sizes, device=self.device).float() + id_size
 
     def _scale(self, norm: RunningNorm, rows: Sequence[int]) -> ObservationScale | None:
         if not self.network.normalise_observations:
@@ -142,7 +146,7 @@ class TeamPolicy:
         return ObservationScale(norm.mean, norm.inverse_std, norm.clip, index)
 
     def single_actor(self, agent: int) -> Actor:
-        """One agent's actor as an own copy at its real sizes, for the exporter. With shared parameters it knows its agent's id."""
+        """One agent's actor as an own copy at its real sizes, for the exporter. It knows its agent's id where it needs one."""
         inputs, outputs = self.spec.obs_sizes[agent], self.spec.action_sizes[agent]
         whole = {name: view[0 if self.shared else agent] for name, view in self.actors.views(self.actors.values).items()}
         sizes = replace(self.actor_shape.network, input_size=self.actor_shape.id_size + inputs, output_size=outputs)
@@ -154,7 +158,7 @@ class TeamPolicy:
             own = (values if values.dim() == 1 else values[agent] for values in (norm.mean, norm.inverse_std))
             mean, inverse_std = (values[:inputs].cpu().clone() for values in own)
             scale = ObservationScale(mean, inverse_std, norm.clip)
-        agent_id = self._agent_id([agent])[0].cpu() if self.shared else None
+        agent_id = self._agent_id([agent])[0].cpu() if self.actors_need_ids else None
         return Actor(shape, copies, scale=scale, action_dims=torch.ones(outputs), agent_id=agent_id)
 
     def initial_state(self, num_envs: int) -> Tensor:

@@ -56,7 +56,7 @@ class RolloutBuffer:
         mask_shape = (length + 1, num_envs, agents, spec.max_action_size)
         self.action_mask = torch.ones(mask_shape, dtype=torch.bool, device=device) if spec.discrete else None
         self.alive = torch.ones(length + 1, num_envs, agents, dtype=torch.bool, device=device)
-        self.final_state = zeros(length, *self.state.shape[1:])
+        self.final_state = torch.empty(length, *self.state.shape[1:], device=device)  # filled where an episode was cut, see ``record``
         self.samples = zeros(*rows, agents, dtype=torch.int64) if spec.discrete else zeros(*rows, agents, spec.max_action_size)
         self.reward = zeros(*rows, *reward_shape)
         self.terminated, self.truncated, self.invalid = (zeros(*rows, dtype=torch.bool) for _ in range(3))
@@ -103,7 +103,12 @@ class RolloutBuffer:
             if given.shape != slot.shape:  # one number would be everybody's, and nobody would notice
                 raise ValueError(f"step() must give '{name}' as {list(slot.shape)}, gave {list(given.shape)}")
             slot.copy_(given)
-        self.final_state[t] = step.final.obs if self._critics_observe else step.final.state
+        final = step.final.obs if self._critics_observe else step.final.state
+        if self.final_state.device.type == "cpu":  # the rest is not valued: memory that nobody writes to is never taken
+            cut = self.truncated[t].nonzero().flatten()
+            self.final_state[t, cut] = final.to("cpu")[cut]
+        else:  # where asking which would mean waiting
+            self.final_state[t] = final
 
     def ended(self) -> Tensor:
         """[T, B] True where an episode ended with the step."""
@@ -126,8 +131,9 @@ class RolloutBuffer:
         if bool(valid.all()):
             return
         length = self.length
-        for values in (self.obs[:length], self.state[:length], self.samples, self.reward, self.final_state):
+        for values in (self.obs[:length], self.state[:length], self.samples, self.reward):
             values[~valid] = 0
+        self.final_state[self.truncated & ~valid] = 0
         self.actor_memory[:-1].transpose(1, 2)[~valid[:: self.chunk_length]] = 0  # [T / c, B, N, L, H]
 
     def check_finite(self, task: str) -> None:
@@ -136,13 +142,19 @@ class RolloutBuffer:
         Raises:
             WorkFailed: naming the task, what is not finite, the step of the rollout and the copy.
         """
-        cut = self.truncated.view(*self.truncated.shape, *[1] * (self.final_state.dim() - 2))
-        successors = torch.where(cut, self.final_state, 0.0)
+        cut = self.truncated.nonzero()
+        successors = self.final_state[self.truncated]
         for name, values in (("reward", self.reward), ("observation", self.obs), ("state", self.state), ("final state", successors)):
-            if not bool(torch.isfinite(values).all()):
-                step, copy = (~torch.isfinite(values)).nonzero()[0, :2].tolist()
+            if not _finite(values):
+                place = (~torch.isfinite(values)).nonzero()[0]
+                step, copy = (cut[place[0]] if values is successors else place[:2]).tolist()
                 where = f"copy {copy}, step {step} of the rollout"
                 raise WorkFailed(f"{task} gave a {name} that is not finite ({where}) and did not call it invalid")
+
+
+def _finite(values: Tensor) -> bool:
+    """No NaN and no infinity, without a tensor of the same size: extremes are neither if and only if everything is finite."""
+    return values.numel() == 0 or bool(torch.isfinite(torch.stack(torch.aminmax(values))).all())
 
 
 def copy_observations(source: Observations, target: Observations) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from a2po.config import TrainConfig
 from a2po.envs.episodes import episode_seed
 from a2po.envs.play import play
-from a2po.envs.protocol import Observations, VectorEnv
+from a2po.envs.protocol import EpisodeRecord, Observations, VectorEnv
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import stream_seed
 from a2po.training.runs import make_env
@@ -41,14 +41,14 @@ class GreedyEvaluator:
         self._seed = stream_seed(config.seed, "evaluation")
         self._env: VectorEnv | None = None
 
-    def evaluate(self, step: int, progress: Callable[[int], None] | None = None) -> list[float]:
-        """Returns of the episodes. ``progress`` is that of ``play``."""
+    def evaluate(self, step: int, progress: Callable[[int], None] | None = None) -> list[EpisodeRecord]:
+        """The episodes. ``progress`` is that of ``play``."""
         episodes = self.config.run.evaluation_episodes
         if self._env is None:
             self._env = make_env(self.config, episodes, self._seed)
         seeds = [episode_seed(self._seed, copy, step) for copy in range(episodes)]
         actor = TeamActor(self.team, episodes, self._env.device)
-        return [record["return"] for record in play(self._env, actor, episodes, seeds=seeds, progress=progress) if not record["invalid"]]
+        return [record for record in play(self._env, actor, episodes, seeds=seeds, progress=progress) if not record["invalid"]]
 
     def close(self) -> None:
         """Free the environment."""

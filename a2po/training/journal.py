@@ -65,18 +65,22 @@ class Journal:
         row: dict[str, Any] = {"kind": "update", "step": step, "update": update, "time_s": round(times["time_s"], 3)}
         row |= {"episodes": len(valid), "invalid_episodes": self.invalid_episodes}
         if valid:
-            for key in ("return", "length", *self.spec.metrics):
-                row[f"{key}_mean"] = sum(episode[key] for episode in valid) / len(valid)
+            row |= self._means(valid)
         row |= {name: round(times[name], 4) for name in ("sampling_s", "update_s", "save_s")}
         row["steps_per_s"] = round(times["steps_per_s"], 1)
         self._write(row | _of_learner(report, self.spec.agents))
 
-    def evaluation(self, step: int, time_s: float, returns: list[float]) -> float:
-        """Write down a greedy evaluation. Returns: its mean."""
-        mean = sum(returns) / len(returns)
-        row = {"kind": "evaluation", "step": step, "time_s": round(time_s, 3), "episodes": len(returns)}
-        self._write({**row, "return_mean": mean, "returns": returns})
-        return mean
+    def evaluation(self, step: int, time_s: float, episodes: list[EpisodeRecord]) -> dict[str, Any]:
+        """Write down the episodes of a greedy evaluation. Returns: the row."""
+        row = {"kind": "evaluation", "step": step, "time_s": round(time_s, 3), "episodes": len(episodes), **self._means(episodes)}
+        self._write({**row, "returns": [episode["return"] for episode in episodes]})
+        return row
+
+    def _means(self, episodes: list[EpisodeRecord]) -> dict[str, float]:
+        """Of return, length and the task's metrics; of a yes or no it is the share of yes."""
+        return {
+            f"{key}_mean": sum(episode[key] for episode in episodes) / len(episodes) for key in ("return", "length", *self.spec.metrics)
+        }
 
     def go_on_from(self, step: int, evaluation_due: bool) -> None:
         """Leave out the rows after ``step``, and its evaluation if that is due: what they tell is played again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,11 @@ class MetricsFile:
             self._flush()
         if self.path.is_file():
             sync(self.path)
+
+
+def rank(evaluation: Mapping[str, Any]) -> tuple[float, float]:
+    """What the best of several rows of evaluations is chosen by: the share of won episodes, where the task knows of winning; the return."""
+    return evaluation.get("won_mean", 0.0), evaluation["return_mean"]
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -70,10 +70,9 @@ def head(status: Status, width: int, total: int, elapsed: float, remaining: floa
 
 def chart(status: Status, width: int, height: int) -> Iterable[Text]:
     """Return over steps: a line for training episodes, a mark for each greedy evaluation."""
-    rates = [f" · {name} {rate:.0%}" for name, rate in status.rates.items()]
+    training: list[Part] = ["–" if status.return_mean is None else number(status.return_mean), (shares(status.rates), "green")]
     greedy: list[Part] = [] if status.evaluation is None else [("   ● greedy ", "yellow"), number(status.evaluation)]
-    mean = "–" if status.return_mean is None else number(status.return_mean)
-    yield heading(width, "return", ("training ", "cyan"), mean, *greedy, ("".join(rates), "green"))
+    yield heading(width, "return", ("training ", "cyan"), *training, *greedy, (shares(status.evaluation_rates), "green"))
     returns, evaluations = status.returns.points, status.evaluations.points
     low, high = value_range((returns, evaluations)) or (0.0, 1.0)
     picture = draw_line(returns, status.step, low, high, width - LABEL, height)
@@ -145,9 +144,14 @@ def state(status: Status, width: int, final: bool) -> Iterable[Text]:
 
 
 def results(status: Status) -> str:
-    """``return 1,234.5 · greedy 1,719.4``."""
-    mean = "return –" if status.return_mean is None else f"return {status.return_mean:,.1f}"
-    return mean if status.evaluation is None else f"{mean} · greedy {status.evaluation:,.1f}"
+    """``return 1,234.5, won 45% · greedy 1,719.4, won 62%``."""
+    mean = ("return –" if status.return_mean is None else f"return {status.return_mean:,.1f}") + shares(status.rates)
+    return mean if status.evaluation is None else f"{mean} · greedy {status.evaluation:,.1f}{shares(status.evaluation_rates)}"
+
+
+def shares(rates: Mapping[str, float]) -> str:
+    """``, won 45%``, to be put after a number."""
+    return "".join(f", {name} {rate:.0%}" for name, rate in rates.items())
 
 
 def cells(values: Mapping[str, float], columns: Sequence[Column] = COLUMNS) -> str:

@@ -14,7 +14,7 @@ from a2po.training.buffer import RolloutBuffer
 
 @torch.no_grad()
 def prepare(team: TeamPolicy, buffer: RolloutBuffer, time_limits: str = "bootstrap") -> Batch:
-    """Evaluate the critics once and lay the data out agent first.
+    """Evaluate the critics once and show the data agent first. The batch looks into the buffer, which must not be filled anew meanwhile.
 
     Args:
         team: the policy that collected the data.
@@ -120,5 +120,5 @@ def _chunk_major(memory: Tensor) -> Tensor:
 
 
 def _agent_major(values: Tensor) -> Tensor:
-    """[T, B, N, ...] -> [N, M, ...] in one contiguous piece."""
-    return values.flatten(0, 1).transpose(0, 1).contiguous()
+    """[T, B, N, ...] -> [N, M, ...], the buffer seen from the other side: states of many agents are too large for a second copy."""
+    return values.flatten(0, 1).transpose(0, 1)

@@ -33,6 +33,7 @@ class Progress:
         self.outcomes: dict[str, deque[bool]] = {}
         self.episodes = 0
         self.last_update: Mapping[str, Any] = {}
+        self.last_evaluation: Mapping[str, Any] = {}
         self.checkpoint: tuple[int, float] | None = None
 
     def add_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -41,7 +42,9 @@ class Progress:
             curve = self.evaluations if row.get("kind") == "evaluation" else self.returns
             if "return_mean" in row:
                 curve.add(row["step"], row["return_mean"])
-            if row.get("kind") == "update":
+            if row.get("kind") == "evaluation":
+                self.last_evaluation = row
+            elif row.get("kind") == "update":
                 self.last_update = row
                 self.episodes += row.get("episodes", 0)
 
@@ -69,6 +72,9 @@ class Progress:
             setting=self.setting,
             update=self.last_update,
             rates={name: sum(outcomes) / len(outcomes) for name, outcomes in self.outcomes.items()},
+            evaluation_rates={
+                name: self.last_evaluation[f"{name}_mean"] for name in self.outcomes if f"{name}_mean" in self.last_evaluation
+            },
             returns=self.returns,
             evaluations=self.evaluations,
             episodes=self.episodes,

@@ -22,6 +22,7 @@ from a2po.training.checkpoints import Checkpoints
 from a2po.training.greedy import GreedyEvaluator
 from a2po.training.journal import Journal
 from a2po.training.method import method_for
+from a2po.training.metrics import rank
 from a2po.training.runs import load_team, make_env
 from a2po.training.sinks import Sinks
 from a2po.training.view import Status
@@ -57,7 +58,8 @@ class Trainer:
         self.journal = Journal(config, folder, self.env.spec, device, sinks, say)
         self.step, self.updates, self.time_s = 0, 0, 0.0
         self.evaluation: float | None = None
-        self.best: float | None = None
+        self.best: tuple[float, float] | None = None
+        """The ``rank`` of the best evaluation."""
         self.interrupted: Callable[[], bool] = lambda: False
         self._evaluation_due = False
         self._save_s = 0.0
@@ -144,12 +146,13 @@ class Trainer:
         if not self._evaluation_due:
             return False
         try:
-            returns = self.greedy.evaluate(self.step, self._stop_if_interrupted)
+            episodes = self.greedy.evaluate(self.step, self._stop_if_interrupted)
         except _EvaluationCut:
             return False
         self._evaluation_due = False
-        self.evaluation = self.journal.evaluation(self.step, self.time_s, returns)
-        return self.best is None or self.evaluation > self.best
+        row = self.journal.evaluation(self.step, self.time_s, episodes)
+        self.evaluation = row["return_mean"]
+        return self.best is None or rank(row) > self.best
 
     def _stop_if_interrupted(self, episodes: int) -> None:
         if self.interrupted():
@@ -158,7 +161,7 @@ class Trainer:
     def _save_or_forget(self, best: bool) -> None:
         """Save; a best evaluation whose checkpoint cannot be written does not count as one."""
         before = self.best
-        self.best = self.evaluation if best else before
+        self.best = rank(self.journal.rows["evaluation"]) if best else before
         if not self.save(best=best):
             self.best = before
 
@@ -189,8 +192,8 @@ class Trainer:
             env = self.env.state_dict()
         return {
             "step": self.step, "updates": self.updates, "invalid_episodes": self.journal.invalid_episodes, "time_s": self.time_s,
-            "recent": list(self.journal.recent), "evaluation": self.evaluation, "best": self.best, "started": self._started,
-            "evaluation_due": self._evaluation_due,
+            "recent": list(self.journal.recent), "evaluation": self.evaluation, "best": self.best and list(self.best),
+            "started": self._started, "evaluation_due": self._evaluation_due,
             "task": self.config.task, "team": self.team.state_dict(), **self.method.state_dict(), "env": env,
         }  # fmt: skip
 
@@ -216,8 +219,10 @@ class Trainer:
         if not self.method.load_state_dict(state):
             self.say("the checkpoint comes from another kind of device: sampling goes on with a new random stream")
         self.env.load_state_dict(state["env"])
-        for key in ("step", "updates", "time_s", "evaluation", "best"):
+        for key in ("step", "updates", "time_s", "evaluation"):
             setattr(self, key, state[key])
+        best = state["best"]  # a number in checkpoints of earlier versions, which went by the return alone
+        self.best = None if best is None else tuple(best) if isinstance(best, list) else (0.0, best)
         self.journal.invalid_episodes = state["invalid_episodes"]
         self.journal.recent.extend(state["recent"])
         self._started, self._saved_step, self._evaluation_due = state["started"], self.step, state["evaluation_due"]

@@ -35,6 +35,7 @@ class Status:
         setting: how: copies, preset, seed, device.
         update: this update's row in ``metrics.jsonl``: times, order, clip ranges, values per agent.
         rates: share of the last episodes in which a yes-or-no metric of the task, such as a win, was yes.
+        evaluation_rates: the same of the last greedy evaluation.
         returns: mean return of training episodes over steps.
         evaluations: greedy return over steps.
         episodes: finished ones so far.
@@ -52,6 +53,7 @@ class Status:
     setting: str = ""
     update: Mapping[str, Any] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
+    evaluation_rates: Mapping[str, float] = field(default_factory=dict)
     returns: Curve = field(default_factory=Curve)
     evaluations: Curve = field(default_factory=Curve)
     episodes: int = 0
@@ -134,7 +136,7 @@ class TerminalView:
 
 
 def describe(status: Status) -> str:
-    """``102,400 · return 1,234.5 · greedy 1,719.4 · 17,500 steps/s · sampling 52% update 48%``."""
+    """``102,400 · return 1,234.5, won 45% · greedy 1,719.4, won 62% · 17,500 steps/s · sampling 52% update 48%``."""
     sampling = round(100 * status.sampling_share)
     return f"{status.step:,} · {results(status)} · {status.steps_per_s:,.0f} steps/s · sampling {sampling}% update {100 - sampling}%"
 

@@ -32,7 +32,7 @@ from a2po.training.runs import make_env
 @pytest.fixture
 def pictures(tmp_path_factory):
     try:
-        play(task="mamujoco/HalfCheetah-2x3", random=True, steps=1, video=tmp_path_factory.mktemp("probe") / "probe.gif")
+        play(task="mamujoco/HalfCheetah-2x3", player="random", steps=1, video=tmp_path_factory.mktemp("probe") / "probe.gif")
     except DependencyError as error:
         pytest.skip(str(error))
 
@@ -74,7 +74,7 @@ def test_a_tally_begins_anew_with_every_episode():
 
 def test_random_actions_follow_the_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plays = [play(task="matrix/climbing", random=True, episodes=20, seed=seed)["episodes"] for seed in (1, 1, 2)]
+    plays = [play(task="matrix/climbing", player="random", episodes=20, seed=seed)["episodes"] for seed in (1, 1, 2)]
     returns = [[episode["return"] for episode in episodes] for episodes in plays]
     assert plays[0] == plays[1] and returns[0] != returns[2]  # here they depend on the actions alone
     assert len(set(returns[0])) > 2
@@ -298,9 +298,9 @@ def make_grey(task, num_envs, *, seed, device, num_threads):
 def test_environment_without_good_pictures(tmp_path, monkeypatch, factory, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "own_pictures", sys.modules[__name__])
-    assert play(task=f"own_pictures:{factory}", random=True)["episodes"]
+    assert play(task=f"own_pictures:{factory}", player="random")["episodes"]
     with pytest.raises(TaskError, match=message):
-        play(task=f"own_pictures:{factory}", random=True, video="film.gif")
+        play(task=f"own_pictures:{factory}", player="random", video="film.gif")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -59,6 +59,7 @@ def status(agents: int = 2, *, simultaneous: bool = False, **changes: Any) -> St
         "setting": "4 agents · preset fast",
         "update": row,
         "rates": {"won": 0.834},
+        "evaluation_rates": {"won": 0.62},
     }
     given |= {"returns": returns, "evaluations": evaluations, "episodes": 1234, "other_s": 0.1, "memory": {"resident": 307_000_000}}
     given |= {"checkpoint": (600_000, time.time() - 65)}
@@ -93,7 +94,7 @@ def test_a_small_terminal_gets_one_line(width: int, height: int) -> None:
     lines = picture(status(), width, height)
     assert len(lines) == 1 and cell_len(lines[0]) <= width
     if width > 70:
-        assert lines[0].startswith(" 61% return 1,500.0 · greedy 1,800.0 · 17,512 steps/s · ETA")
+        assert lines[0].startswith(" 61% return 1,500.0, won 83% · greedy 1,800.0, won 62% · 17,512 steps/s")
 
 
 def test_what_it_says() -> None:
@@ -101,9 +102,7 @@ def test_what_it_says() -> None:
     for part in ("a2po on mamujoco/Ant-4x2", "preset fast", "61%  614,400 / 1,000,000 steps", "150 updates", "1,234 episodes, 3 invalid"):
         assert part in text
     for part in (
-        "training 1,500.0",
-        "greedy 1,800.0",
-        "won 83%",
+        "training 1,500.0, won 83%   ● greedy 1,800.0, won 62%",
         "17,512 steps/s",
         "sampling  20%",
         "update  60%",

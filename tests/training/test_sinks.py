@@ -96,7 +96,8 @@ def test_names(tmp_path: Path) -> None:
     bounds = row["bounds_estimated"]
     assert found["bounds_estimated/a2po"] == bounds["a2po"] <= found["bounds_estimated/coppo"] <= found["bounds_estimated/mappo"]
     assert list(bounds) == ["mappo", "coppo", "happo", "a2po"] and bounds["mappo"] > 0
-    assert scalars(evaluation) == {"return/greedy": evaluation["return_mean"]}
+    greedy = {f"greedy/{name}": evaluation[f"{name}_mean"] for name in ("length", "best_rounds")}
+    assert scalars(evaluation) == {"return/greedy": evaluation["return_mean"], **greedy}
     assert sorted(path.name for path in run.iterdir()) == [
         "checkpoints",
         "config.toml",

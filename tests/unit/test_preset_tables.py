@@ -153,9 +153,20 @@ def test_what_the_maps_share(name: str) -> None:
         assert config.network.share_parameters and config.network.recurrent_layers == (name not in MLP_MAPS)
         assert (update.actor_learning_rate, update.critic_learning_rate, update.discount) == (5e-4, 5e-4, 0.99)
         assert (update.entropy_coefficient, update.time_limits, update.chunk_length) == (0.01, "terminal", 10)
+        assert config.env.options == ({"observation": "on_policy"} if task.startswith("smac/") else {})
         assert (update.num_minibatches, config.network.head_gain) == ((2, 1.0) if name == "MMM2" else (1, 0.01))
         assert config.run.total_steps == SMAC_STEPS.get(name, 10_000_000)
         assert (config.run.evaluate_every, config.run.evaluation_episodes) == (160_000, 32)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_our_own_numbers_for_battles(algorithm: str) -> None:
+    """Shared recurrent networks for every algorithm, large batches for those that learn from rollouts."""
+    config = resolved("fast", "smac/3s5z", algorithm)
+    network, rollouts = config.network, algorithm in RULES
+    assert (network.share_parameters, network.recurrent_layers, network.recurrent_size, config.env.options) == (True, 1, 64, {})
+    assert (config.env.num_envs, config.update.rollout_length) == ((128, 40) if rollouts else (8, 32))
+    assert (config.update.num_blocks, config.run.evaluation_episodes) == (2 if algorithm in ("a2po", "happo") else None, 32)
 
 
 @pytest.mark.parametrize("name", MUJOCO)

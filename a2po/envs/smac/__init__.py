@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import torch
 
     from a2po.envs.protocol import VectorEnv
+    from a2po.envs.scripted import ScriptedPlayer
 
-__all__ = ["Duel", "Post", "battle", "duel", "make", "task_names"]
+__all__ = ["Duel", "Post", "battle", "duel", "make", "scripted_players", "task_names"]
 
 PREFIX = "smac/"
 _HEAVY = {"duel": "duels", "Duel": "duels", "battle": "sandbox", "Post": "sandbox"}  # loaded when asked for: they need the compiler
@@ -31,6 +32,13 @@ def __getattr__(name: str) -> Any:
 def task_names() -> list[str]:
     """All task names of the family, with the family prefix."""
     return [f"{PREFIX}{name}" for name in MAPS]
+
+
+def scripted_players() -> dict[str, ScriptedPlayer]:
+    """The scripts that every battle has: ``heuristic``, which is SMAC's own, and ``nearest``."""
+    from a2po.envs.smac.players import PLAYERS
+
+    return PLAYERS
 
 
 def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, **options: Any) -> VectorEnv:

@@ -40,7 +40,7 @@ OBS_FORMS: Final[dict[str, Blocks]] = {
 }
 STATE_FORMS: Final[dict[str, Blocks]] = {
     "smac": {"ally": _STATE_ALLY, "enemy": _STATE_ENEMY, "last": (), "time": ()},
-    # Enemies, too, have columns for a last action. Nothing is ever written into them.
+    # As every living agent has it. Enemies, too, have columns for a last action: nothing is ever written into them.
     "shared": {"ally": (*_STATE_ALLY, "last"), "enemy": (*_STATE_ENEMY, "unused"), "time": ()},
     "agent": {
         "ally": ("visible", *_SIGHT, "cooldown", "health", "shield", "x", "y", "type", "last"),
@@ -125,5 +125,6 @@ class ColumnNames:
     def _columns(self, prefix: str, feature: str, type_order: tuple[str, ...]) -> Iterator[str]:
         if feature == "type":
             yield from (f"{prefix}_is_{kind}" for kind in type_order)
+            yield from (f"{prefix}_is_type_{bit}" for bit in range(len(type_order), self.battle.unit_type_bits))
         else:
             yield f"{prefix}_{feature}"

@@ -13,9 +13,12 @@ from a2po.envs.episodes import EpisodeTracker
 from a2po.envs.protocol import EpisodeRecord, Observations, Step, TaskSpec
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.encoder import Snapshot
+from a2po.envs.smac.filming import Filming
 from a2po.envs.smac.layout import Layout
 from a2po.envs.smac.maps import BattleMap
 from a2po.envs.smac.options import Options
+from a2po.envs.smac.rendering import picture_size
+from a2po.envs.smac.rules.battle import LOOPS_PER_STEP
 from a2po.envs.smac.rules.scoring import GOING, WON
 from a2po.envs.smac.simulation import Shown, Simulation
 from a2po.envs.smac.terrain import load_terrain
@@ -41,7 +44,8 @@ class StarCraftBattles:
         self._host, self._final = self._allocate(torch.device("cpu")), self._allocate(torch.device("cpu"))
         on_host = device.type == "cpu"
         self._result, self._final_result = (self._host, self._final) if on_host else (self._allocate(device), self._allocate(device))
-        self.step_seconds = STEP_SECONDS
+        self.step_seconds, self.pictures_per_step, self.render_size = STEP_SECONDS, LOOPS_PER_STEP, picture_size(self.terrain)
+        self._filming: Filming | None = None
         self._started = False
 
     def _allocate(self, device: torch.device) -> Observations:
@@ -172,7 +176,17 @@ class StarCraftBattles:
 
     def render(self, copy: int) -> np.ndarray:
         """A picture of one copy from above: uint8 [H, W, 3]."""
-        raise NotImplementedError
+        return self._film().picture(copy)
+
+    def render_step(self, copy: int, actions: torch.Tensor, count: int) -> list[np.ndarray]:
+        """``count`` pictures of one copy, the first as it stands, the others on its way through the step that ``actions`` will make."""
+        return self._film().pictures(copy, actions[copy].cpu().numpy(), count)
+
+    def _film(self) -> Filming:
+        if self._filming is None or self._filming.size != self.render_size:
+            stage = Simulation(self.battle, self.terrain, self.options, self.layout, 1, 1)
+            self._filming = Filming(self.simulation, stage, self.terrain, self.battle.units, self.render_size)
+        return self._filming
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on bit for bit."""
@@ -231,4 +245,5 @@ def _spec(task: str, battle: BattleMap, layout: Layout, options: Options) -> Tas
         feature_names=layout.feature_names,
         action_names=layout.action_names,
         exact_state=True,
+        observes_ids=options.observation == "on_policy",
     )

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from a2po.envs.smac.columns import OBS_FORMS, STATE_FORMS, Blocks, ColumnNames, action_names, heals
+from a2po.envs.smac.columns import AROUND, OBS_FORMS, STATE_FORMS, Blocks, ColumnNames, action_names, heals
 from a2po.envs.smac.maps import BattleMap
 
 # Entries of `Layout.table`. Offsets are columns of an observation or state; -1: that part is missing.
@@ -23,7 +23,8 @@ L_OBS_SIZE, L_STATE_SIZE = 11, 12
 L_MOVE, L_ENEMY, L_ALLY, L_OWN, L_ID, L_TIME = 13, 14, 15, 16, 17, 18  # offsets in an observation
 L_STATE_MOVE, L_STATE_ENEMY, L_STATE_ALLY, L_STATE_OWN, L_STATE_ID, L_STATE_TIME, L_STATE_LAST = 19, 20, 21, 22, 23, 24, 25
 L_ENEMY_WIDTH, L_ALLY_WIDTH, L_STATE_ENEMY_WIDTH, L_STATE_ALLY_WIDTH = 26, 27, 28, 29  # columns per unit
-L_KIND = 30  # 3 * kind + L_KIND: the bit of its type among allies, among enemies (-1: none); 1 if its target actions heal
+L_AROUND = 30  # 2 * place + L_AROUND: how far east and north lies each cell of AROUND; the ninth is the own one
+L_KIND = 48  # 3 * kind + L_KIND: the bit of its type among allies, among enemies (-1: none); 1 if its target actions heal
 
 STATE_SMAC, STATE_SHARED, STATE_AGENT = 0, 1, 2
 
@@ -158,6 +159,7 @@ def _table(battle: BattleMap, flags: Flags, obs: Named, state: Named, obs_last: 
     table[[L_OBS_LAST, L_ON_POLICY, L_STATE_FORM]] = obs_last, flags.observation == "on_policy", state_form
     table[[L_PATHING, L_HEIGHT]] = flags.obs_pathing_grid, flags.obs_terrain_height
     table[[L_OBS_SIZE, L_STATE_SIZE]] = len(_joined(obs)), len(_joined(state))
+    table[L_AROUND:L_KIND] = np.ravel((*AROUND, (0, 0)))
     blocks = ("move", "enemy", "ally", "own", "id", "time", "last")
     for first, offsets in ((L_MOVE, _offsets(obs)), (L_STATE_MOVE, _offsets(state))):
         for entry, block in enumerate(blocks, first):

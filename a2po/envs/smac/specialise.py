@@ -25,7 +25,8 @@ from a2po.envs.smac.terrain import Terrain
 RULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", "loop", "scoring", "spawning", "features", "battle")
 FAST = {"reassoc", "nnan", "ninf", "nsz", "contract", "arcp"}  # what lets sums over units become vector code
 LEAN = {"_nrt": False, "no_cfunc_wrapper": True}  # nothing here allocates: counting references would cost half of the time
-INNER = {"no_cpython_wrapper": True, "forceinline": True}  # nobody calls these from Python
+INNER = {"no_cpython_wrapper": True}  # nobody calls these from Python
+OUT_OF_LINE = ("best_target", "push")  # loops over pairs, which stop being vector code when they are inlined
 
 Jit = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -48,7 +49,11 @@ def compiled(size: int) -> SimpleNamespace:
 
     options = {"nogil": True, "fastmath": FAST, "error_model": "numpy", **LEAN}
     with _cache_folder(str(size), [Path(fields.__file__), Path(layout.__file__), *sorted(Path(rules.__file__).parent.glob("*.py"))]):
-        return specialise(size, numba.njit(**INNER, **options), numba.njit(cache=True, **options))
+
+        def inner(function: Callable[..., Any]) -> Callable[..., Any]:
+            return numba.njit(forceinline=function.__name__ not in OUT_OF_LINE, **INNER, **options)(function)  # type: ignore[no-any-return]
+
+        return specialise(size, inner, numba.njit(cache=True, **options))
 
 
 @cache

@@ -33,9 +33,10 @@ class Sink(Protocol):
 
 
 def scalars(row: dict[str, Any]) -> dict[str, float]:
-    """A row of ``metrics.jsonl`` by the names of charts: ``return/train``, ``agent/<name>/clip_fraction``, ``time/steps_per_s`` ..."""
+    """A row of ``metrics.jsonl`` by the names of charts: ``return/train``, ``greedy/won``, ``agent/<name>/kl``, ``time/steps_per_s`` ..."""
     if row["kind"] == "evaluation":
-        return {"return/greedy": row["return_mean"]}
+        own = {key.removesuffix("_mean"): float(value) for key, value in row.items() if key.endswith("_mean")}
+        return {"return/greedy" if name == "return" else f"greedy/{name}": value for name, value in own.items()}
     found = {f"time/{name}": row[name] for name in TIMES} | {f"episode/{name}": row[name] for name in COUNTS}
     for key, value in row.items():
         if key.endswith("_mean"):

@@ -10,7 +10,7 @@ import numpy as np
 from a2po.envs.smac.fields import CLOCK, LOOP, SEED_HIGH, SEED_LOW
 
 # What a draw is for.
-RELOAD, PRIORITY, PLACE_X, PLACE_Y, RULES_OF_THE_DAY, PLACES, GOAL = 1, 2, 3, 4, 5, 6, 7
+RELOAD, PRIORITY, PLACE_X, PLACE_Y, RULES_OF_THE_DAY, PLACES, GOAL = (np.uint32(purpose) for purpose in range(1, 8))
 
 _FIRST, _SECOND = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 _PER_INT = np.float32(2.0**-24)
@@ -30,7 +30,7 @@ def bits(M, unit, purpose):
     """32 random bits for one unit in this loop."""
     h = mixed(np.uint32(M[CLOCK, SEED_LOW]), np.uint32(M[CLOCK, SEED_HIGH]))
     h = mixed(h, np.uint32(M[CLOCK, LOOP]))
-    return mixed(h, np.uint32(unit + 128 * purpose))
+    return mixed(h, np.uint32(np.uint32(unit) + np.uint32(np.uint32(128) * purpose)))
 
 
 def uniform(M, unit, purpose):

@@ -115,14 +115,14 @@ def resolve(W, M, U, G):
         return
     count = line_up(M)
     for place in range(count):
-        i = M[QUEUE, place] & _INDEX
+        i = np.int64(M[QUEUE, place] & _INDEX)
         event = M[EVENT, i]
         if event & ARRIVAL:
             M[FLIGHT, i] = -1
             if U[M[KIND, i], T_AREA] == LINE:
                 strike_line(i, W, M, U, G)
             else:
-                hit(i, M[FLIGHT_TARGET, i], W, M, U)
+                hit(i, np.int64(M[FLIGHT_TARGET, i]), W, M, U)
         if event & (BLOW | SECOND_BLOW) and (M[ALIVE, i] == 1 or M[CLOCK, SIMULTANEOUS] == 1):
             release(i, event & BLOW, W, M, U)
     explode_all(W, M, U)
@@ -145,7 +145,7 @@ def line_up(M):
 
 def release(i, is_first, W, M, U):
     """The blow falls if its target is still there. One that does not fall costs nothing: the weapon is ready again."""
-    kind, target = M[KIND, i], M[AIM, i]
+    kind, target = M[KIND, i], np.int64(M[AIM, i])
     dx, dy = W[X, target] - W[X, i], W[Y, target] - W[Y, i]
     distance = np.sqrt(dx * dx + dy * dy)
     reach = U[kind, T_RANGE] + U[kind, T_SLOP] + W[RADIUS, i] + W[RADIUS, target]

@@ -152,7 +152,7 @@ def heal(W, M, U):
     """Healers mend their targets, as far as these are wounded and the energy lasts."""
     for i in range(P):
         if M[ALIVE, i] == 1 and M[TARGET, i] >= 0 and M[RANK, i] == FIGHTING and U[M[KIND, i], T_HEAL] > 0:
-            target, kind = M[TARGET, i], M[KIND, i]
+            target, kind = np.int64(M[TARGET, i]), M[KIND, i]
             if healable(i, target, W, M, U):
                 amount = min(U[kind, T_HEAL], W[HP_MAX, target] - W[HP, target])
                 amount = min(amount, W[ENERGY, i] / U[kind, T_HEAL_COST])

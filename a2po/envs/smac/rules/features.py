@@ -19,6 +19,7 @@ from a2po.envs.smac.layout import (
     L_ALLY,
     L_ALLY_SHIELD,
     L_ALLY_WIDTH,
+    L_AROUND,
     L_ENEMIES,
     L_ENEMY,
     L_ENEMY_WIDTH,
@@ -59,8 +60,8 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _COLUMN = 0xFFFF
 _CENTRE, _PER_MAP = np.float32(16.0), np.float32(1 / 32)
 _TARGETS = 6  # number of the first action on a target
-_AHEAD = np.float32(1.0)  # how far SMAC looks whether the way is free
-_ALLIES, _ENEMIES = 0, 1
+_QUARTER = np.float32(0.25)
+_ALLIES = 0  # the side; enemies are 1
 
 
 def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):
@@ -84,9 +85,9 @@ def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):
             obs[agent, column] = _ZERO
     write_ground(first, last, L[L_MOVE], W, M, L, ground, height, obs)
     write_mask(first, last, W, M, L, S, obs, mask)
-    see_units(first, last, _ALLIES, W, M, L, S, obs, mask)
-    see_units(first, last, _ENEMIES, W, M, L, S, obs, mask)
-    see_themselves(first, last, W, M, L, S, obs)
+    for side in range(2):
+        see_units(first, last, side, W, M, L, S, obs, mask)
+    write_own(first, last, L[L_OWN], L[L_ON_POLICY] == 1, False, W, M, L, S, obs)
     write_identity(first, last, L[L_ID], L[L_TIME], M, S, obs)
 
 
@@ -102,32 +103,31 @@ def write_state(first, last, W, M, U, L, S, ground, height, state):
         for column in range(L[L_STATE_SIZE]):
             state[agent, column] = _ZERO
     write_ground(first, last, L[L_STATE_MOVE], W, M, L, ground, height, state)
-    know_units(first, last, _ALLIES, W, M, L, S, state)
-    know_units(first, last, _ENEMIES, W, M, L, S, state)
-    know_themselves(first, last, W, M, L, S, state)
+    for side in range(2):
+        know_units(first, last, side, W, M, L, S, state)
+    write_own(first, last, L[L_STATE_OWN], True, True, W, M, L, S, state)
     write_identity(first, last, L[L_STATE_ID], L[L_STATE_TIME], M, S, state)
 
 
 def write_mask(first, last, W, M, L, S, obs, mask):
     """Legal actions: for the dead the no-op; for the living stop, the free directions (as just written) and targets in range."""
-    move, agents, enemies, shoot = L[L_MOVE] & _COLUMN, L[L_AGENTS], L[L_ENEMIES], S[S_SHOOT_SQUARED]
+    move, agents, shoot = L[L_MOVE] & _COLUMN, L[L_AGENTS], S[S_SHOOT_SQUARED]
     for agent in range(first, last):
-        alive = M[ALIVE, agent] == 1
+        alive, healer = M[ALIVE, agent] == 1, heals_by_action(agent, M, L)
         for action in range(L[L_ACTIONS]):
             mask[agent, action] = False
         mask[agent, 0] = not alive
         mask[agent, 1] = alive
         for direction in range(4):
             mask[agent, 2 + direction] = obs[agent, move + direction] > _ZERO
-        x, y = W[X, agent], W[Y, agent]
-        if alive and heals_by_action(agent, M, L):
-            for slot in range(L[L_ACTIONS] - _TARGETS):
-                mask[agent, _TARGETS + slot] = can_heal(agent, slot, W, M, L, S)
-        elif alive:
-            for enemy in range(enemies):
-                unit = (agents + enemy) & _COLUMN
-                dx, dy = W[X, unit] - x, W[Y, unit] - y
-                mask[agent, _TARGETS + enemy] = dx * dx + dy * dy <= shoot
+        x, y, targets = W[X, agent], W[Y, agent], 0 if healer else agents
+        slots = L[L_ACTIONS] - _TARGETS if healer else L[L_ENEMIES]
+        for slot in range(slots if alive else 0):
+            unit = (targets + slot) & _COLUMN
+            dx, dy = W[X, unit] - x, W[Y, unit] - y
+            mask[agent, _TARGETS + slot] = dx * dx + dy * dy <= shoot
+            if healer and (slot >= agents or heals_by_action(unit, M, L)):
+                mask[agent, _TARGETS + slot] = False
 
 
 def see_units(first, last, side, W, M, L, S, obs, mask):
@@ -157,30 +157,11 @@ def see_units(first, last, side, W, M, L, S, obs, mask):
                 if shield:
                     at += 1
                     obs[agent, at + 4] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
-                if types > 0:
-                    obs[agent, (at + 5 + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
+                bit = L[(L_KIND + 3 * kind + side) & _COLUMN]
+                if bit >= 0:
+                    obs[agent, (at + 5 + bit) & _COLUMN] = _ONE
                 if last_action and M[LAST_ACTION, unit] >= 0:
                     obs[agent, (at + 5 + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
-
-
-def see_themselves(first, last, W, M, L, S, obs):
-    """The living agents' blocks about themselves; in the on-policy form as if each were in its own sight, at distance 0."""
-    begin, shield, types, on_policy = L[L_OWN] & _COLUMN, L[L_ALLY_SHIELD] == 1, L[L_TYPES], L[L_ON_POLICY] == 1
-    for agent in range(first, last):
-        if M[ALIVE, agent] == 0:
-            continue
-        at, kind = begin, M[KIND, agent]
-        if on_policy:
-            obs[agent, at] = _ONE
-            at += 4
-        obs[agent, at] = W[HP, agent] * S[S_KIND + 3 * kind]
-        if shield:
-            at += 1
-            obs[agent, at] = W[SHIELD, agent] * S[S_KIND + 3 * kind + 1]
-        if types > 0:
-            obs[agent, at + 1 + L[L_KIND + 3 * kind]] = _ONE
-        if on_policy and M[LAST_ACTION, agent] >= 0:
-            obs[agent, at + 1 + types + M[LAST_ACTION, agent]] = _ONE
 
 
 def know_units(first, last, side, W, M, L, S, state):
@@ -212,8 +193,9 @@ def know_units(first, last, side, W, M, L, S, state):
                 state[agent, at + 6] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
             state[agent, at + place] = (W[X, unit] - _CENTRE) * _PER_MAP
             state[agent, at + place + 1] = (W[Y, unit] - _CENTRE) * _PER_MAP
-            if types > 0:
-                state[agent, (at + bits + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
+            bit = L[(L_KIND + 3 * kind + side) & _COLUMN]
+            if bit >= 0:
+                state[agent, (at + bits + bit) & _COLUMN] = _ONE
             if allies:
                 state[agent, at] = visible
                 state[agent, at + 4] = fuel(unit, W, M, L, S)
@@ -225,31 +207,38 @@ def know_units(first, last, side, W, M, L, S, state):
                 state[agent, at + 4] = visible
 
 
-def know_themselves(first, last, W, M, L, S, state):
-    """The living agents themselves, for their own critics: in sight, at distance 0."""
-    begin, shield, types = L[L_STATE_OWN] & _COLUMN, L[L_ALLY_SHIELD] == 1, L[L_TYPES]
+def write_own(first, last, begin, on_policy, place, W, M, L, S, out):
+    """The living agents' blocks about themselves; ``on_policy``: as if each were in its own sight; ``place``: with it, for a critic."""
+    shield = L[L_ALLY_SHIELD] == 1
     for agent in range(first, last):
         if M[ALIVE, agent] == 0:
             continue
-        at, kind = begin, M[KIND, agent]
-        state[agent, at] = _ONE
-        state[agent, at + 4] = W[HP, agent] * S[S_KIND + 3 * kind]
+        at, kind = begin & _COLUMN, M[KIND, agent]
+        if on_policy:
+            out[agent, at] = _ONE
+            at += 4
+        out[agent, at] = W[HP, agent] * S[(S_KIND + 3 * kind) & _COLUMN]
+        at += 1
         if shield:
+            out[agent, at] = W[SHIELD, agent] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
             at += 1
-            state[agent, at + 4] = W[SHIELD, agent] * S[S_KIND + 3 * kind + 1]
-        state[agent, at + 5] = (W[X, agent] - _CENTRE) * _PER_MAP
-        state[agent, at + 6] = (W[Y, agent] - _CENTRE) * _PER_MAP
-        if types > 0:
-            state[agent, at + 7 + L[L_KIND + 3 * kind]] = _ONE
-        if M[LAST_ACTION, agent] >= 0:
-            state[agent, at + 7 + types + M[LAST_ACTION, agent]] = _ONE
+        if place:
+            out[agent, at] = (W[X, agent] - _CENTRE) * _PER_MAP
+            out[agent, at + 1] = (W[Y, agent] - _CENTRE) * _PER_MAP
+            at += 2
+        bit = L[(L_KIND + 3 * kind) & _COLUMN]
+        if bit >= 0:
+            out[agent, (at + bit) & _COLUMN] = _ONE
+        if on_policy and M[LAST_ACTION, agent] >= 0:
+            out[agent, (at + L[L_TYPES] + M[LAST_ACTION, agent]) & _COLUMN] = _ONE
 
 
 def write_shared(first, last, W, M, L, S, state):
     """The part of agents first..last of a shared state: themselves, their last actions and their share of the enemies."""
     agents, enemies, actions = L[L_AGENTS], L[L_ENEMIES], L[L_ACTIONS]
-    share_units(first, last, _ALLIES, W, M, L, S, state)
-    share_units(first * enemies // agents, last * enemies // agents, _ENEMIES, W, M, L, S, state)
+    for side in range(2):
+        count = agents if side == _ALLIES else enemies
+        share_units(first * count // agents, last * count // agents, side, W, M, L, S, state)
     begin = L[L_STATE_LAST]
     if begin >= 0:
         for column in range(begin + first * actions, begin + last * actions):
@@ -282,8 +271,9 @@ def share_units(first, last, side, W, M, L, S, state):
         if shield:
             at += 1
             state[0, at + 2] = W[SHIELD, unit] * S[(S_KIND + 3 * kind + 1) & _COLUMN]
-        if types > 0:
-            state[0, (at + 3 + L[(L_KIND + 3 * kind + side) & _COLUMN]) & _COLUMN] = _ONE
+        bit = L[(L_KIND + 3 * kind + side) & _COLUMN]
+        if bit >= 0:
+            state[0, (at + 3 + bit) & _COLUMN] = _ONE
         if last_action and M[LAST_ACTION, unit] >= 0:
             state[0, (at + 3 + types + M[LAST_ACTION, unit]) & _COLUMN] = _ONE
 
@@ -299,26 +289,26 @@ def write_identity(first, last, id_column, time_column, M, S, out):
 
 
 def write_ground(first, last, begin, W, M, L, ground, height, out):
-    """Free directions; on wish whether 8 cells around are walkable, and the height of these and of the own one. Outside is 1."""
+    """Free directions; on wish whether 8 cells around are walkable, and the height of these and of the own one.
+
+    SMAC rounds the point 1 ahead towards zero to find its cell. Beyond the map nothing is free, and the ground's values are 1.
+    """
     variant, pathing, heights = M[CLOCK, VARIANT], L[L_PATHING] == 1, L[L_HEIGHT] == 1
     for agent in range(first, last):
         if M[ALIVE, agent] == 0:
             continue
         x, y, at = W[X, agent], W[Y, agent], begin & _COLUMN
-        out[agent, at] = _ONE if is_open(x, y + _AHEAD, variant, ground) else _ZERO
-        out[agent, at + 1] = _ONE if is_open(x, y - _AHEAD, variant, ground) else _ZERO
-        out[agent, at + 2] = _ONE if is_open(x + _AHEAD, y, variant, ground) else _ZERO
-        out[agent, at + 3] = _ONE if is_open(x - _AHEAD, y, variant, ground) else _ZERO
-        at += 4
-        if pathing:
-            for place in range(8):
-                column, line = int(x) + east_of(place), int(y) + north_of(place)
-                out[agent, at + place] = np.float32(ground[variant, column, line]) if on_map(column, line) else _ONE
-            at += 8
-        if heights:
-            for place in range(9):
-                column, line = int(x) + east_of(place), int(y) + north_of(place)
-                out[agent, at + place] = height[column, line] if on_map(column, line) else _ONE
+        for direction in range(4):  # the first four places, a quarter as far
+            column = int(x + _QUARTER * np.float32(L[L_AROUND + 2 * direction]))
+            line = int(y + _QUARTER * np.float32(L[L_AROUND + 2 * direction + 1]))
+            out[agent, at + direction] = _ONE if is_open(column, line, variant, ground, False) else _ZERO
+        for place in range(9 if pathing or heights else 0):
+            column, line = int(x) + L[L_AROUND + 2 * place], int(y) + L[L_AROUND + 2 * place + 1]
+            if pathing and place < 8:
+                out[agent, at + 4 + place] = _ONE if is_open(column, line, variant, ground, True) else _ZERO
+            if heights:
+                inside = 0 <= column < SIZE and 0 <= line < SIZE
+                out[agent, at + (12 if pathing else 4) + place] = height[column, line] if inside else _ONE
 
 
 def fuel(unit, W, M, L, S):
@@ -340,26 +330,6 @@ def heals_by_action(unit, M, L):
     return L[(L_KIND + 3 * M[KIND, unit] + 2) & _COLUMN] == 1
 
 
-def is_open(x, y, variant, ground):
-    """Whether a point lies on the map and on walkable ground; its cell is rounded towards zero, as SMAC does."""
-    column, line = int(x), int(y)
-    return on_map(column, line) and ground[variant, column, line] != 0
-
-
-def on_map(column, line):
-    """Whether there is such a cell."""
-    return 0 <= column < SIZE and 0 <= line < SIZE
-
-
-def east_of(place):
-    """How far to the east the place lies that SMAC shows as number ``place``: N, S, E, W, NE, SW, SE, NW, here."""
-    if place < 4:
-        return 4 * (int(place == 2) - int(place == 3))
-    return 2 * (int(place == 4) - int(place == 5) + int(place == 6) - int(place == 7))
-
-
-def north_of(place):
-    """And how far to the north."""
-    if place < 4:
-        return 4 * (int(place == 0) - int(place == 1))
-    return 2 * (int(place == 4) - int(place == 5) - int(place == 6) + int(place == 7))
+def is_open(column, line, variant, ground, outside):
+    """Whether a cell is walkable; ``outside``: what holds beyond the map."""
+    return ground[variant, column, line] != 0 if 0 <= column < SIZE and 0 <= line < SIZE else outside

@@ -33,10 +33,11 @@ def play_loop(W, M, U, G, paths):
         recharge(0, n, W, M, U)
     steer(0, n, W, M, U, paths)
     walk(0, P, W, M)
-    for _ in range(_PASSES):
-        if not separate(0, n, W, M):
+    for again in range(_PASSES):
+        pushed = separate(0, n, again > 0, W, M)
+        shift(0, P, W)
+        if not pushed:
             break
-        shift(0, n, W)
     arrive(0, n, W, M, U, G)
     upkeep(0, P, W, M)
     M[CLOCK, LOOP] += 1

@@ -54,7 +54,8 @@ P = 16  # bound anew by specialise()
 _ZERO, _HALF, _ONE, _TWO = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
 _TINY = np.float32(1e-12)
 _TIE = np.float32(1e-6)  # two bodies on one point part along x, the later one to the east
-_SLACK = np.float32(1e-3)  # pushes below do nothing, or a crowd would never come to rest
+_NOTHING = np.int32(0)
+_HAIR = np.float32(0.01)  # a push that needs no second look
 _LONGEST_SHIFT = np.float32(0.2)
 _BLOCKED = np.float32(0.25)  # of its step; who makes less is blocked
 _DETOUR_TURN = np.float32(2 * np.pi / 16)
@@ -148,46 +149,46 @@ def glide(i, goes, W, M, U):
         M[RANK, i] = MOVING
 
 
-def separate(first, last, W, M):
-    """Set how far units first..last are pushed; return True if any two bodies overlap.
+def separate(first, last, again, W, M):
+    """Set how far units first..last are pushed; return True if anybody is pushed farther than a hair.
 
     Among friends a fighting unit does not give way, a moving one does to it, and pushes idle ones aside; two of a kind share.
-    Among foes nobody can be pushed by the other: the one that moves gives way, two that move share.
+    Among foes nobody can be pushed by the other: the one that moves gives way, two that move share. ``again``: look only at units
+    that were pushed before.
     """
-    touched = False
+    pushed = False
     for i in range(first, last):
+        settled = again and abs(W[SHIFT_X, i]) + abs(W[SHIFT_Y, i]) <= _HAIR
         W[SHIFT_X, i] = W[SHIFT_Y, i] = _ZERO
-        if M[ALIVE, i] == 0 or M[RANK, i] == FIGHTING:
-            continue
-        x, y, size = W[NEXT_X, i], W[NEXT_Y, i], W[SEPARATION, i]
-        side, layers, rank = M[SIDE, i], M[LAYERS, i], np.float32(M[RANK, i])
-        moves = _ONE if M[RANK, i] == MOVING else _ZERO
-        own = np.float32(i)
-        sum_x, sum_y = _ZERO, _ZERO
-        for j in range(P):
-            dx = x - W[NEXT_X, j] + _TIE * (own - np.float32(j))
-            dy = y - W[NEXT_Y, j]
-            square = dx * dx + dy * dy + _TINY
-            apart = np.sqrt(square)
-            depth = size + W[SEPARATION, j] - apart
-            friends = M[SIDE, j] == side
-            other = np.float32(M[RANK, j])
-            other_moves = _ONE if M[RANK, j] == MOVING else _ZERO
-            lead = rank - other if friends else moves - other_moves
-            share = _HALF + _HALF * lead
-            share = share if share < _ONE else _ONE
-            share = share if share > _ZERO else _ZERO
-            push = share * depth / apart
-            meets = (depth > _ZERO) & (np.int32(M[LAYERS, j] & layers) != 0)
-            push = push if meets else _ZERO
-            sum_x += push * dx
-            sum_y += push * dy
-        length = np.sqrt(sum_x * sum_x + sum_y * sum_y)
-        if length > _SLACK:
-            touched = True
-            shorter = _LONGEST_SHIFT / length if length > _LONGEST_SHIFT else _ONE
-            W[SHIFT_X, i], W[SHIFT_Y, i] = sum_x * shorter, sum_y * shorter
-    return touched
+        if M[ALIVE, i] == 1 and M[RANK, i] != FIGHTING and not settled:
+            push(i, W, M)
+            pushed |= abs(W[SHIFT_X, i]) + abs(W[SHIFT_Y, i]) > _HAIR
+    return pushed
+
+
+def push(i, W, M):
+    """Sum up how far the bodies that overlap unit ``i`` push it: each by its share of the overlap, along the line between the centres."""
+    x, y, size = W[NEXT_X, i], W[NEXT_Y, i], W[SEPARATION, i]
+    side, layers, rank = M[SIDE, i], M[LAYERS, i], np.float32(M[RANK, i])
+    moves = _ONE if M[RANK, i] == MOVING else _ZERO
+    own = np.float32(i)
+    sum_x, sum_y = _ZERO, _ZERO
+    for j in range(P):
+        dx = x - W[NEXT_X, j] + _TIE * (own - np.float32(j))
+        dy = y - W[NEXT_Y, j]
+        apart = np.sqrt(dx * dx + dy * dy + _TINY)
+        depth = size + W[SEPARATION, j] - apart
+        other_moves = _ONE if M[RANK, j] == MOVING else _ZERO
+        lead = rank - np.float32(M[RANK, j]) if M[SIDE, j] == side else moves - other_moves
+        share = max(min(_HALF + _HALF * lead, _ONE), _ZERO)
+        meets = (depth > _ZERO) & (np.int32(M[LAYERS, j] & layers) != _NOTHING)
+        force = share * depth / apart if meets else _ZERO
+        sum_x += force * dx
+        sum_y += force * dy
+    length = np.sqrt(sum_x * sum_x + sum_y * sum_y)
+    shorter = _LONGEST_SHIFT / length if length > _LONGEST_SHIFT else _ONE
+    shorter = shorter if length > _HAIR else _ZERO  # or a crowd would never come to rest
+    W[SHIFT_X, i], W[SHIFT_Y, i] = sum_x * shorter, sum_y * shorter
 
 
 def shift(first, last, W):

@@ -103,7 +103,7 @@ def begin(W, M, U, roster, places, ranges, seed_low, seed_high):
             M[row, i] = 0
     M[CLOCK, SEED_LOW], M[CLOCK, SEED_HIGH] = seed_low, seed_high
     draw_rules(W, M, ranges)
-    share = uniform(M, 0, GOAL)
+    share = uniform(M, np.int64(0), GOAL)
     goal_x = places[P, 0] + share * (places[P + 1, 0] - places[P, 0])
     goal_y = places[P, 1] + share * (places[P + 1, 1] - places[P, 1])
     for i in range(P):
