@@ -56,6 +56,7 @@ _TINY = np.float32(1e-12)
 _TIE = np.float32(1e-6)  # two bodies on one point part along x, the later one to the east
 _NOTHING = np.int32(0)
 _HAIR = np.float32(0.01)  # a push that needs no second look
+_SLACK = np.float32(1e-3)  # pushes below do nothing, or a crowd would never come to rest
 _LONGEST_SHIFT = np.float32(0.2)
 _BLOCKED = np.float32(0.25)  # of its step; who makes less is blocked
 _DETOUR_TURN = np.float32(2 * np.pi / 16)
@@ -186,8 +187,7 @@ def push(i, W, M):
         sum_x += force * dx
         sum_y += force * dy
     length = np.sqrt(sum_x * sum_x + sum_y * sum_y)
-    shorter = _LONGEST_SHIFT / length if length > _LONGEST_SHIFT else _ONE
-    shorter = shorter if length > _HAIR else _ZERO  # or a crowd would never come to rest
+    shorter = _LONGEST_SHIFT / length if length > _LONGEST_SHIFT else _ONE if length > _SLACK else _ZERO
     W[SHIFT_X, i], W[SHIFT_Y, i] = sum_x * shorter, sum_y * shorter
 
 
