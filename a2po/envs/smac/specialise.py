@@ -26,9 +26,11 @@ RULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", 
 FAST = {"reassoc", "nnan", "ninf", "nsz", "contract", "arcp"}  # what lets sums over units become vector code
 LEAN = {"_nrt": False, "no_cfunc_wrapper": True}  # nothing here allocates: counting references would cost half of the time
 INNER = {"no_cpython_wrapper": True}  # nobody calls these from Python
-OUT_OF_LINE = ("best_target", "push")  # loops over pairs, which stop being vector code when they are inlined
+# What every unit goes through in every loop is inlined. Not more: it takes longer to compile, and loops over pairs stop being vector code.
+HOT = {"acquire", "arrive", "engage", "evade", "fits", "keeps_target", "play_loop", "separate", "set_out", "settle", "shift"}
+HOT |= {"steer", "strike", "uniform", "upkeep", "walk"}
 
-Jit = Callable[[Callable[..., Any]], Callable[..., Any]]
+Jit = Callable[[FunctionType], Any]
 
 
 def specialise(size: int, jit: Jit, entry_jit: Jit | None = None) -> SimpleNamespace:
@@ -47,13 +49,14 @@ def compiled(size: int) -> SimpleNamespace:
     """The rules as machine code, kept on disk for the next process."""
     import numba
 
-    options = {"nogil": True, "fastmath": FAST, "error_model": "numpy", **LEAN}
+    njit: Callable[..., Any] = numba.njit  # its declared types leave out options that it takes
+    options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", **LEAN}
     with _cache_folder(str(size), [Path(fields.__file__), Path(layout.__file__), *sorted(Path(rules.__file__).parent.glob("*.py"))]):
 
-        def inner(function: Callable[..., Any]) -> Callable[..., Any]:
-            return numba.njit(forceinline=function.__name__ not in OUT_OF_LINE, **INNER, **options)(function)  # type: ignore[no-any-return]
+        def inner(function: FunctionType) -> Any:
+            return njit(forceinline=function.__name__ in HOT, **INNER, **options)(function)
 
-        return specialise(size, inner, numba.njit(cache=True, **options))
+        return specialise(size, inner, njit(cache=True, **options))
 
 
 @cache
@@ -68,7 +71,8 @@ def bends(terrain: Terrain) -> np.ndarray:
     digest = hashlib.sha256(Path(paths.__file__).read_bytes() + terrain.walkable.tobytes()).hexdigest()[:16]
     file = _home() / f"paths-{digest}.npy"
     with suppress(OSError, ValueError, EOFError):
-        return np.load(file)
+        table: np.ndarray = np.load(file)
+        return table
     if all(paths.straight_everywhere(walkable) for walkable in terrain.walkable):
         table = np.zeros((2, 1, 1), np.int16)
     else:
@@ -109,12 +113,13 @@ def _cache_folder(form: str, sources: list[Path]) -> Iterator[None]:
     """Numba's cache does not notice that a callee, an option or P changed: so each state of the sources gets a folder of its own."""
     import numba
 
-    digest = hashlib.sha256(repr((form, sorted(FAST), numba.__version__)).encode())
+    config: Any = numba.config
+    digest = hashlib.sha256(repr((form, sorted(FAST), sorted(HOT), numba.__version__)).encode())
     for file in sources:
         digest.update(file.read_bytes())
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_home() / digest.hexdigest()[:16])
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(_home() / digest.hexdigest()[:16])
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
