@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from a2po.envs.smac import fields, layout, paths, rules
+from a2po.envs.smac.fields import SIZE
 from a2po.envs.smac.terrain import Terrain
 
 RULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", "loop", "scoring", "spawning", "features", "battle")
@@ -47,13 +48,15 @@ def compiled(size: int) -> SimpleNamespace:
     """The rules as machine code, kept on disk for the next process."""
     import numba
 
+    from a2po.envs.smac.codecache import keep
+
     options = {"nogil": True, "fastmath": FAST, "error_model": "numpy", **LEAN}
-    with _cache_folder(str(size), [Path(fields.__file__), Path(layout.__file__), *sorted(Path(rules.__file__).parent.glob("*.py"))]):
+    folder = _code_folder(size)
 
-        def inner(function: Callable[..., Any]) -> Callable[..., Any]:
-            return numba.njit(forceinline=function.__name__ not in OUT_OF_LINE, **INNER, **options)(function)  # type: ignore[no-any-return]
+    def inner(function: Callable[..., Any]) -> Callable[..., Any]:
+        return numba.njit(forceinline=function.__name__ not in OUT_OF_LINE, **INNER, **options)(function)  # type: ignore[no-any-return]
 
-        return specialise(size, inner, numba.njit(cache=True, **options))
+    return specialise(size, inner, lambda function: keep(numba.njit(**options)(function), folder))
 
 
 @cache
@@ -67,8 +70,10 @@ def bends(terrain: Terrain) -> np.ndarray:
     """Where paths bend: int16 [2, 1024, 1024], see ``paths.waypoints``; [2, 1, 1] if all of them are straight. Kept on disk, too."""
     digest = hashlib.sha256(Path(paths.__file__).read_bytes() + terrain.walkable.tobytes()).hexdigest()[:16]
     file = _home() / f"paths-{digest}.npy"
-    with suppress(OSError, ValueError, EOFError):
-        return np.load(file)
+    with suppress(OSError, ValueError, EOFError), file.open("rb") as stream:
+        kept: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+        if kept.dtype == np.int16 and kept.shape in ((2, 1, 1), (2, SIZE**2, SIZE**2)):
+            return kept
     if all(paths.straight_everywhere(walkable) for walkable in terrain.walkable):
         table = np.zeros((2, 1, 1), np.int16)
     else:
@@ -101,20 +106,17 @@ def _bound(modules: list[str], constants: dict[str, Any], jit: Jit, entry_jit: J
 
 
 def _home() -> Path:
-    return Path(os.environ.get("A2PO_CACHE", Path.home() / ".cache" / "a2po")) / "smac"
+    try:
+        return Path(os.environ.get("A2PO_CACHE") or Path.home() / ".cache" / "a2po") / "smac"
+    except RuntimeError:  # the user has no home
+        return Path(os.devnull) / "smac"
 
 
-@contextmanager
-def _cache_folder(form: str, sources: list[Path]) -> Iterator[None]:
+def _code_folder(size: int) -> Path:
     """Numba's cache does not notice that a callee, an option or P changed: so each state of the sources gets a folder of its own."""
     import numba
 
-    digest = hashlib.sha256(repr((form, sorted(FAST), numba.__version__)).encode())
-    for file in sources:
+    digest = hashlib.sha256(repr((str(size), sorted(FAST), numba.__version__)).encode())
+    for file in (Path(fields.__file__), Path(layout.__file__), *sorted(Path(rules.__file__).parent.glob("*.py"))):
         digest.update(file.read_bytes())
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_home() / digest.hexdigest()[:16])
-    try:
-        yield
-    finally:
-        numba.config.CACHE_DIR = before
+    return _home() / digest.hexdigest()[:16]
