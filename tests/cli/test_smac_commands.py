@@ -15,8 +15,9 @@ from a2po.envs.smac.maps import MAPS
 from a2po.runtime import Team
 
 A2PO = [sys.executable, "-c", "from a2po.cli.app import main; main()"]
-SMALL = ["run.total_steps=640", "run.evaluate_every=320", "run.evaluation_episodes=4", "env.num_envs=8", "update.rollout_length=40",
-         "update.num_epochs=1", "network.hidden_sizes=[16]", "network.recurrent_size=8", "network.head_sizes=[]", "run.track=[]"]  # fmt: skip
+SMALL = ["run.total_steps=640", "run.evaluate_every=320", "run.evaluation_episodes=4", "run.track=[]", "env.num_envs=8",
+         "update.rollout_length=40", "update.num_epochs=1", "network.hidden_sizes=[16]", "network.recurrent_size=8",
+         "network.head_sizes=[]"]  # fmt: skip
 OPTIONS = {"observation": "on_policy", "action_delay": [0, 1]}
 
 
