@@ -10,13 +10,24 @@ from a2po.testing import Case, EnvironmentConformance
 from a2po.testing.resume import NETWORKS, check_training
 
 # Short enough that every episode of every family reaches its end within the walk.
-SHORT = {"matrix": {"length": 7}, "mamujoco": {"max_episode_steps": 15}, "tabular": {"length": 7}, "pettingzoo": {"max_cycles": 15}}
+SHORT = {
+    "matrix": {"length": 7},
+    "mamujoco": {"max_episode_steps": 15},
+    "tabular": {"length": 7},
+    "pettingzoo": {"max_cycles": 15},
+    "smac": {"max_episode_steps": 15},
+}
+SEES_MORE = {f"obs_{what}": True for what in ("last_action", "pathing_grid", "terrain_height", "timestep_number")}
 CASES = [
     *((task, SHORT[task.partition("/")[0]]) for task in task_names()),
     ("tabular/memory", {"length": 5, "cues": 3, "seen_by": "first"}),
     ("pettingzoo/mpe2.simple_spread", {"max_cycles": 15, "continuous_actions": True, "N": 2}),
     ("pettingzoo/mpe2.simple_spread", {"max_episode_steps": 11, "team_reward": True, "state": "observations"}),
     ("pettingzoo/mpe2.simple_speaker_listener_v4", {"max_cycles": 15, "continuous_actions": True}),
+    ("smac/2s3z", {"max_episode_steps": 15, "observation": "on_policy"}),
+    ("smac/MMM2", {"max_episode_steps": 15, "observation": "on_policy", "state": "shared", "robust": True}),
+    ("smac/2c_vs_64zg", {"max_episode_steps": 15, "terrain": "cliff", "state_timestep_number": True, **SEES_MORE}),
+    ("smac/so_many_baneling", {"timeouts_as_terminal": True, "max_episode_steps": 40, "shuffle_enemies": True, "action_delay": [0, 7]}),
 ]
 
 
@@ -33,11 +44,17 @@ class TestConformance(EnvironmentConformance):
     test_training_resumes_bit_for_bit = None  # below, with fewer of them for the slow ones
 
 
+# One rollout, one replay of episodes; states per agent and one for all; with memory and without.
+BATTLES = [("smac/3m", "a2po", 0), ("smac/3m", "qmix", 1), ("smac/MMM", "mappo", 1), ("smac/2s3z", "a2po", 1)]
+
+
 def worth_a_training(task: str, algorithm: str, layers: int) -> bool:
     """The tasks of one family differ in little that a resumed run could notice, and pursuit plays 350 steps per second."""
     if task.startswith("pettingzoo/"):
         wanted = ("a2po", "qmix") if "spread" in task else ("a2po",)
         return algorithm in wanted and (layers == 0) == ("spread" in task) and "pursuit" not in task
+    if task.startswith("smac/"):
+        return (task, algorithm, layers) in BATTLES
     return algorithm in ("a2po", "mappo") or not task.startswith("mamujoco/") or task.endswith(("HalfCheetah-2x3", "Humanoid-9|8"))
 
 

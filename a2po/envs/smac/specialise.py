@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from a2po.envs.smac import fields, layout, paths, rules
+from a2po.envs.smac.fields import SIZE
 from a2po.envs.smac.terrain import Terrain
 
 RULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", "loop", "scoring", "spawning", "features", "battle")
@@ -49,14 +50,16 @@ def compiled(size: int) -> SimpleNamespace:
     """The rules as machine code, kept on disk for the next process."""
     import numba
 
+    from a2po.envs.smac.codecache import keep
+
     njit: Callable[..., Any] = numba.njit  # its declared types leave out options that it takes
     options: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", **LEAN}
-    with _cache_folder(str(size), [Path(fields.__file__), Path(layout.__file__), *sorted(Path(rules.__file__).parent.glob("*.py"))]):
+    folder = _code_folder(size)
 
-        def inner(function: FunctionType) -> Any:
-            return njit(forceinline=function.__name__ in HOT, **INNER, **options)(function)
+    def inner(function: FunctionType) -> Any:
+        return njit(forceinline=function.__name__ in HOT, **INNER, **options)(function)
 
-        return specialise(size, inner, njit(cache=True, **options))
+    return specialise(size, inner, lambda function: keep(njit(**options)(function), folder))
 
 
 @cache
@@ -70,9 +73,10 @@ def bends(terrain: Terrain) -> np.ndarray:
     """Where paths bend: int16 [2, 1024, 1024], see ``paths.waypoints``; [2, 1, 1] if all of them are straight. Kept on disk, too."""
     digest = hashlib.sha256(Path(paths.__file__).read_bytes() + terrain.walkable.tobytes()).hexdigest()[:16]
     file = _home() / f"paths-{digest}.npy"
-    with suppress(OSError, ValueError, EOFError):
-        table: np.ndarray = np.load(file)
-        return table
+    with suppress(OSError, ValueError, EOFError), file.open("rb") as stream:
+        kept: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+        if kept.dtype == np.int16 and kept.shape in ((2, 1, 1), (2, SIZE**2, SIZE**2)):
+            return kept
     if all(paths.straight_everywhere(walkable) for walkable in terrain.walkable):
         table = np.zeros((2, 1, 1), np.int16)
     else:
@@ -105,21 +109,17 @@ def _bound(modules: list[str], constants: dict[str, Any], jit: Jit, entry_jit: J
 
 
 def _home() -> Path:
-    return Path(os.environ.get("A2PO_CACHE", Path.home() / ".cache" / "a2po")) / "smac"
+    try:
+        return Path(os.environ.get("A2PO_CACHE") or Path.home() / ".cache" / "a2po") / "smac"
+    except RuntimeError:  # the user has no home
+        return Path(os.devnull) / "smac"
 
 
-@contextmanager
-def _cache_folder(form: str, sources: list[Path]) -> Iterator[None]:
+def _code_folder(size: int) -> Path:
     """Numba's cache does not notice that a callee, an option or P changed: so each state of the sources gets a folder of its own."""
     import numba
 
-    config: Any = numba.config
-    digest = hashlib.sha256(repr((form, sorted(FAST), sorted(HOT), numba.__version__)).encode())
-    for file in sources:
+    digest = hashlib.sha256(repr((str(size), sorted(FAST), sorted(HOT), numba.__version__)).encode())
+    for file in (Path(fields.__file__), Path(layout.__file__), *sorted(Path(rules.__file__).parent.glob("*.py"))):
         digest.update(file.read_bytes())
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(_home() / digest.hexdigest()[:16])
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = before
+    return _home() / digest.hexdigest()[:16]
