@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from a2po.algorithms.turn import rows_at_once
 from a2po.algorithms.update_rules import RULES
 from a2po.config import TrainConfig
 from a2po.errors import CheckpointError
@@ -58,7 +59,7 @@ class Memory:
     """Bytes."""
 
     now: int
-    """Resident before the first round."""
+    """Resident before the first round, without buffer and networks."""
     buffer: int
     batch: int
     """The batch of an update with the activations of its networks, roughly."""
@@ -209,17 +210,19 @@ def _time(counts: Counts, measured: Measured) -> Time:
 
 
 def _memory(trainer: Trainer, now: int, measured: Measured) -> Memory:
-    buffer, team, growth = trainer.buffer, trainer.team, trainer.method.growth()
-    laid_out = [buffer.obs, buffer.samples, *([] if buffer.action_mask is None else [buffer.action_mask])]
-    samples = buffer.length * buffer.num_envs
+    buffer, team, growth, on_cpu = trainer.buffer, trainer.team, trainer.method.growth(), trainer.device.type == "cpu"
+    samples, agents = buffer.length * buffer.num_envs, team.spec.num_agents
+    rows = min(samples, rows_at_once(agents)) if on_cpu else samples
+    inputs = team.actor_shape.network.input_size + team.critic_shape.input_size
     widths = sum(team.network.hidden_sizes) + sum(team.network.head_sizes) + 4 * sum(team.actor_shape.state_shape)
-    figures = 4 * samples * (10 * team.spec.num_agents + 2 * widths)  # values, advantages, masks; activations
+    figures = 4 * agents * (10 * samples + rows * (2 * inputs + 4 * widths))  # values, advantages, masks; activations of both networks
     networks = sum(_stack_bytes(stack) for stack in (team.actors, team.critics))
+    stored = _bytes(trainer.method.storage()) - on_cpu * _bytes([buffer.final_state])  # of which next to nothing is written to there
+    now = now - stored - networks if on_cpu else now
     in_flight = 2 * (measured.checkpoint_bytes + growth)  # a copy of the tensors, and the file
     # What the probe did not fill is handed out by the system when it is written to.
-    peak = measured.peak_bytes + (3 if trainer.device.type == "cpu" else 2) * growth
-    stored, laid_out_bytes = _bytes(trainer.method.storage()), _bytes(laid_out) + figures
-    return Memory(now, stored, laid_out_bytes, networks, in_flight, peak, measured.device_peak_bytes)
+    peak = measured.peak_bytes + (3 if on_cpu else 2) * growth
+    return Memory(now, stored, figures, networks, in_flight, peak, measured.device_peak_bytes)
 
 
 def _stack_bytes(stack: ParameterStack) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from a2po.envs.smac.columns import AROUND, Blocks, Features
+from a2po.envs.smac.columns import AROUND, Blocks
 from a2po.envs.smac.layout import (
     HALF_MAP,
     L_HEIGHT,
@@ -70,25 +70,21 @@ class Encoder:
         per_kind = layout.scales[S_KIND:].reshape(-1, 3)
         self._per_hp, self._per_shield, self._per_cooldown = per_kind.T
         agents = np.arange(layout.num_agents)
+        allies, enemies = slice(0, layout.num_agents), slice(layout.num_agents, None)
+        self._sides = {"ally": allies, "own": allies, "enemy": enemies}
         self._others = np.stack([np.delete(agents, agent) for agent in agents])  # [N, N - 1]
 
     def observe(self, snapshot: Snapshot) -> tuple[Floats, Floats, Bools]:
         """Observations float32 [B, N, O], state [B, S] or [B, N, S], action mask bool [B, N, A]."""
-        layout, agents = self.layout, self.layout.num_agents
+        layout = self.layout
         mask = self.action_mask(snapshot)
-        units = self._units(snapshot)
-        pairs = self._pairs(snapshot, mask)
-        alone = {
-            "move": self._move(snapshot, mask),
-            "id": np.broadcast_to(np.eye(agents, dtype=np.float32), (len(mask), agents, agents)),
-            "time": np.repeat(snapshot.step[:, None, None] * layout.scales[S_PER_STEP], agents, axis=1),
-        }
-        seen = pairs["visible"] == 1
-        living = np.broadcast_to(snapshot.alive[:, None], seen.shape)
-        obs = self._assemble(layout.obs_blocks, units, pairs, alone, seen, snapshot)
+        features = self._features(snapshot, mask)
+        seen = features["visible"][..., 0] == 1
+        obs = self._assemble(layout.obs_blocks, features, seen, snapshot, mask)
         if layout.state_per_agent:
-            return obs, self._assemble(layout.state_blocks, units, pairs, alone, living, snapshot), mask
-        return obs, self._shared_state(units, snapshot), mask
+            known = np.broadcast_to(snapshot.alive[:, None], seen.shape)
+            return obs, self._assemble(layout.state_blocks, features, known, snapshot, mask), mask
+        return obs, self._shared_state(features, snapshot), mask
 
     def action_mask(self, snapshot: Snapshot) -> Bools:
         """Which actions are legal: bool [B, N, A]. The dead have the no-op only, and nobody else has it."""
@@ -117,34 +113,33 @@ class Encoder:
         dy = snapshot.y[:, None] - snapshot.y[:, :agents, None]
         return dx * dx + dy * dy, dx, dy
 
-    def _units(self, snapshot: Snapshot) -> dict[str, Floats]:
-        """Features of the units that do not depend on who looks: [B, n, columns]."""
-        layout, kind, agents = self.layout, snapshot.kind, self.layout.num_agents
+    def _features(self, snapshot: Snapshot, mask: Bools) -> dict[str, Floats]:
+        """By name what each agent sees of each unit: [B, N, n, columns]; "last" is of the agents only."""
+        layout, agents, kind = self.layout, self.layout.num_agents, snapshot.kind
         fuel = np.where(self._heals[kind], snapshot.energy, snapshot.cooldown)
-        features = {
-            "health": snapshot.hp * self._per_hp[kind],
-            "shield": snapshot.shield * self._per_shield[kind],
-            "cooldown": fuel * self._per_cooldown[kind],
-            "x": (snapshot.x - HALF_MAP) * PER_MAP,
-            "y": (snapshot.y - HALF_MAP) * PER_MAP,
-        }
         bits = np.concatenate([self._ally_bit[kind[:, :agents]], self._enemy_bit[kind[:, agents:]]], axis=1)
-        columns = {name: values[..., None].astype(np.float32) for name, values in features.items()}
-        columns["type"] = _one_hot(bits, int(layout.table[L_TYPES]))
-        columns["last"] = _one_hot(snapshot.last_action, layout.num_actions)
-        columns["unused"] = np.zeros((*kind.shape, layout.num_actions), np.float32)
-        return columns
+        of_units = {
+            "health": (snapshot.hp * self._per_hp[kind])[..., None],
+            "shield": (snapshot.shield * self._per_shield[kind])[..., None],
+            "cooldown": (fuel * self._per_cooldown[kind])[..., None],
+            "x": ((snapshot.x - HALF_MAP) * PER_MAP)[..., None],
+            "y": ((snapshot.y - HALF_MAP) * PER_MAP)[..., None],
+            "type": _one_hot(bits, int(layout.table[L_TYPES])),
+            "last": _one_hot(snapshot.last_action, layout.num_actions),
+            "unused": np.zeros((*kind.shape, layout.num_actions), np.float32),
+        }
+        features = {name: np.broadcast_to(values[:, None], (len(kind), agents, *values.shape[1:])) for name, values in of_units.items()}
+        return features | {name: values[..., None] for name, values in self._pairs(snapshot, mask).items()}
 
     def _pairs(self, snapshot: Snapshot, mask: Bools) -> dict[str, Floats]:
-        """Features of what each agent sees of each unit, [B, N, n]."""
+        """The features that depend on who looks, [B, N, n]."""
         agents, enemies, scales = self.layout.num_agents, self.layout.num_enemies, self.layout.scales
         squared, dx, dy = self._distances(snapshot)
-        visible = (squared < scales[S_SIGHT_SQUARED]) & snapshot.alive[:, None]
         available = np.zeros(squared.shape, np.float32)
-        # As SMAC has it: a healer's bits say whether it can heal the ALLY of that slot.
+        # As SMAC has it: a healer's bits say whether it can heal the ALLY of that number.
         available[..., agents:] = mask[..., ACTIONS_BEFORE_TARGETS : ACTIONS_BEFORE_TARGETS + enemies]
         return {
-            "visible": visible.astype(np.float32),
+            "visible": ((squared < scales[S_SIGHT_SQUARED]) & snapshot.alive[:, None]).astype(np.float32),
             "available": available,
             "distance": np.sqrt(squared) * scales[S_PER_SIGHT],
             "relative_x": dx * scales[S_PER_SIGHT],
@@ -176,67 +171,45 @@ class Encoder:
         inside = (x > -1) & (x < size) & (y > -1) & (y < size)
         return np.where(inside, x, 0).astype(np.intp), np.where(inside, y, 0).astype(np.intp), inside
 
-    def _assemble(
-        self, blocks: Blocks, units: dict[str, Floats], pairs: dict[str, Floats], alone: dict[str, Floats], shown: Bools, snapshot: Snapshot
-    ) -> Floats:
-        """What each agent sees, [B, N, columns]: blocks about units where `shown` [B, N, n] says so; the dead see nobody."""
-        agents = self.layout.num_agents
-        alive = snapshot.alive[:, :agents]
-        shown = shown & alive[..., None]
-        parts = []
-        for block, features in blocks.items():
-            if block in ("id", "time"):
-                parts.append(alone[block])
+    def _assemble(self, blocks: Blocks, features: dict[str, Floats], shown: Bools, snapshot: Snapshot, mask: Bools) -> Floats:
+        """One row per agent, [B, N, columns]: of other units where `shown` [B, N, n] says so. The dead know who and when they are."""
+        agents = np.arange(self.layout.num_agents)
+        alive = snapshot.alive[:, : len(agents), None]
+        parts: list[Floats] = []
+        for block, names in blocks.items():
+            if block == "id":
+                parts.append(np.broadcast_to(np.eye(len(agents), dtype=np.float32), (len(mask), len(agents), len(agents))))
+            elif block == "time":
+                parts.append(np.repeat(self._time(snapshot)[:, None], len(agents), axis=1))
             elif block == "move":
-                parts.append(np.where(alive[..., None], alone["move"], 0))
-            elif block == "own":
-                parts.append(np.where(alive[..., None], self._own(features, units, alive), 0))
+                parts.append(np.where(alive, self._move(snapshot, mask), 0))
             else:
-                first, last = (0, agents) if block == "ally" else (agents, shown.shape[2])
-                columns = self._looks(features, units, pairs, first, last)
-                columns = np.where(shown[..., first:last, None], columns, 0)
+                columns = np.concatenate([features[name][:, :, self._sides[block]] for name in names], axis=-1)
+                if block == "own":
+                    parts.append(np.where(alive, columns[:, agents, agents], 0))
+                    continue
+                columns = np.where((shown & alive)[..., self._sides[block], None], columns, 0)
                 if block == "ally":
-                    columns = np.take_along_axis(columns, self._others[None, :, :, None], axis=2)
-                parts.append(columns.reshape(*alive.shape, -1))
+                    columns = columns[:, agents[:, None], self._others]
+                parts.append(columns.reshape(*mask.shape[:2], -1))
         return np.concatenate(parts, axis=-1, dtype=np.float32)
 
-    def _looks(self, features: Features, units: dict[str, Floats], pairs: dict[str, Floats], first: int, last: int) -> Floats:
-        """How the units first..last look to each agent, [B, N, last - first, columns]."""
-        agents = self.layout.num_agents
-        shape = (len(units["x"]), agents, last - first)
-        return np.concatenate(
-            [
-                pairs[feature][..., first:last, None]
-                if feature in pairs
-                else np.broadcast_to(units[feature][:, None, first:last], (*shape, units[feature].shape[-1]))
-                for feature in features
-            ],
-            axis=-1,
-        )
-
-    def _own(self, features: Features, units: dict[str, Floats], alive: Bools) -> Floats:
-        """The agents about themselves, [B, N, columns]: in sight, at distance 0."""
-        still = {"visible": 1.0, "distance": 0.0, "relative_x": 0.0, "relative_y": 0.0}
-        parts = [
-            np.full((*alive.shape, 1), still[feature], np.float32) if feature in still else units[feature][:, : alive.shape[1]]
-            for feature in features
-        ]
-        return np.concatenate(parts, axis=-1)
-
-    def _shared_state(self, units: dict[str, Floats], snapshot: Snapshot) -> Floats:
-        """[B, S]: all units once, and what the agents did last."""
-        layout, battles, agents = self.layout, len(snapshot.x), self.layout.num_agents
-        parts = []
-        for block, features in layout.state_blocks.items():
+    def _shared_state(self, features: dict[str, Floats], snapshot: Snapshot) -> Floats:
+        """[B, S]: all units once, and what the agents did last. Nothing here depends on who looks, so the first agent does."""
+        parts: list[Floats] = []
+        for block, names in self.layout.state_blocks.items():
             if block == "last":
-                parts.append(units["last"])
+                parts.append(features["last"][:, 0])
             elif block == "time":
-                parts.append(snapshot.step[:, None] * layout.scales[S_PER_STEP])
+                parts.append(self._time(snapshot))
             else:
-                side = slice(0, agents) if block == "ally" else slice(agents, None)
-                columns = np.concatenate([units[feature][:, side] for feature in features], axis=-1)
-                parts.append(np.where(snapshot.alive[:, side, None], columns, 0))
-        return np.concatenate([part.reshape(battles, -1) for part in parts], axis=-1, dtype=np.float32)
+                columns = np.concatenate([features[name][:, 0, self._sides[block]] for name in names], axis=-1)
+                parts.append(np.where(snapshot.alive[:, self._sides[block], None], columns, 0))
+        return np.concatenate([part.reshape(len(snapshot.x), -1) for part in parts], axis=-1, dtype=np.float32)
+
+    def _time(self, snapshot: Snapshot) -> Floats:
+        """[B, 1]: the share of the step limit that has passed."""
+        return np.asarray(snapshot.step[:, None] * self.layout.scales[S_PER_STEP], np.float32)
 
 
 def _one_hot(values: Ints, width: int) -> Floats:

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import numba
 import numpy as np
 import pytest
+import torch
 
+from a2po.envs import make
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.encoder import Encoder, Layout, Snapshot
 from a2po.envs.smac.maps import MAPS, BattleMap
@@ -300,3 +302,17 @@ def test_numpy_equals_a_slow_reading_of_the_specification(name: str, flags: Flag
         np.testing.assert_allclose(obs[b], [book.obs(i) for i in book.allies], atol=1e-6)
         expected = [book.agent_state(i) for i in book.allies] if layout.state_per_agent else book.shared_state()
         np.testing.assert_allclose(state[b], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["MMM2", "3s_vs_5z", "so_many_baneling"])
+@pytest.mark.parametrize(("observation", "state"), FORMS)
+def test_running_battles_are_shown_as_the_encoder_shows_their_snapshots(name: str, observation: str, state: str) -> None:
+    options = {"observation": observation, **({"state": state} if observation == "on_policy" else {})}
+    env = make(f"smac/{name}", 3, seed=4, num_threads=1, **options)
+    encoder = Encoder(env.layout, env.terrain.walkable, env.terrain.height)
+    shown, chance = env.reset(), torch.Generator().manual_seed(0)
+    for _ in range(40):
+        written = shown.obs.numpy(), shown.state.numpy(), shown.action_mask.numpy()
+        check_equal(written, encoder.observe(env.snapshot()))
+        legal = torch.rand(shown.action_mask.shape, generator=chance) * shown.action_mask
+        shown = env.step(legal.argmax(-1)).observations

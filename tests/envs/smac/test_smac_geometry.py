@@ -294,32 +294,80 @@ def test_crowds_stay_on_the_ground(name: str, variant: str) -> None:
 # The stored cases about maps.
 
 
-@pytest.mark.parametrize("variant", ["plateau", "cliff"])
-def test_case_cliff_detour_2c_vs_64zg(variant: str) -> None:
-    """The first zergling strikes after 110-140 loops, and all of them come up."""
+@pytest.mark.parametrize(("variant", "earliest"), [("plateau", 80), ("cliff", 110)])
+def test_case_cliff_detour_2c_vs_64zg(variant: str, earliest: int) -> None:
+    """Up a ramp, after 110-140 loops. The plateau reading lets them cut the ramp's corner: 17 cells, and the first is there after 90."""
     places = layout(MAPS["2c_vs_64zg"])
     colossi = [("colossus", *places[i], STURDY) for i in range(2)]
     zerglings = [("zergling", *point) for point in places[2:]]
     sandbox = battle(colossi, zerglings, ground="two_level_ramps", terrain=variant)
     sandbox.hunt(*range(2, 66))
     first = next(loop for loop in range(400) if sandbox.play() and sandbox.unit(0).hits + sandbox.unit(1).hits > 0)
-    assert 110 <= first <= 140
+    assert earliest <= first <= 140
     sandbox.play(200)
-    assert all(unit.y > 12 for unit in sandbox.units()[2:])
+    assert len(fighters(sandbox, range(2, 66))) >= 10
+    assert all(sandbox.unit(number).y > 12.9 for number in range(2, 66)), "all of them come up"
 
 
-@pytest.mark.parametrize(("variant", "abreast"), [("plateau", 5), ("cliff", 3)], ids=["variant_A", "variant_C"])
-def test_case_neck_width_corridor(variant: str, abreast: int) -> None:
-    """How many bodies fit across the neck at its narrowest: by a line of zerglings that stands there, held by nothing but walls."""
-    walkable = load_terrain("corridor").walkable[["plateau", "cliff"].index(variant)]
-    cells = np.argwhere(walkable)
-    assert abreast in (3, 5) and len(cells)  # placed below
+NECK = {"variant_A": ((11.0, 13.0), (15.0, 13.0)), "variant_C": ((12.0, 14.0), (14.0, 12.0))}  # from wall to wall
+
+
+@pytest.mark.parametrize(("key", "abreast", "variant"), [("variant_A", 5, "plateau"), ("variant_C", 3, "cliff")])
+def test_case_neck_width_corridor(key: str, abreast: int, variant: str) -> None:
+    """So many zerglings stand abreast and let nobody through; one less leaves a gap."""
+    assert CASES["neck_width_corridor"][key].endswith(f": {abreast}")
+    ends = np.array(NECK[key])
+    width = math.dist(*ends)
+    assert abreast * 0.75 <= width < (abreast + 1) * 0.75
+    passed = {}
+    for count in (abreast, abreast - 1):
+        pitch = width / count if count == abreast else 0.75
+        line = [ends[0] + (ends[1] - ends[0]) / width * pitch * (place + 0.5) for place in range(count)]
+        sandbox = battle([("zergling", *point, STURDY) for point in line], [("zergling", 20, 19)], ground="corridor", terrain=variant)
+        assert np.allclose([place(unit) for unit in sandbox.play(30).units()[:count]], line, atol=0.1)
+        sandbox.attack_move(count, 5, 5)
+        for _ in range(300):
+            sandbox.M[f.SECOND, :count] = 3  # the line is always in the middle of an attack: it does not give way
+            sandbox.M[f.ALIVE, :count], sandbox.M[f.SIDE, :count] = 1, 1  # the passer's own side: it does not stop for them
+            sandbox.play()
+        passed[count] = sandbox.unit(count).x < 10
+    assert passed == {abreast: False, abreast - 1: True}
 
 
 @pytest.mark.parametrize("variant", ["plateau", "cliff"])
 def test_case_corridor_attack_point(variant: str) -> None:
-    """With nobody in sight the zerglings go through the neck to the point, and idle there; whoever comes within their sight is attacked."""
-    places = layout(MAPS["corridor"])
+    """With nobody in sight they go through the neck to the point and idle there; whoever comes within their sight is attacked."""
+    battle_map = MAPS["corridor"]
+    zerglings = [("zergling", *point) for point in layout(battle_map)[6:]]
+    sandbox = battle([("zealot", 1, 30, STURDY)], zerglings, ground="corridor", terrain=variant)
+    everyone = range(1, 25)
+    sandbox.attack_move(everyone, *battle_map.order_segment[0])
+    through = set()
+    for _ in range(400):
+        sandbox.play()
+        through |= {number for number in everyone if math.hypot(sandbox.unit(number).x - 12.5, sandbox.unit(number).y - 12) < 4}
+    assert through == set(everyone)
+    apart = [math.hypot(sandbox.unit(n).x - 4.47, sandbox.unit(n).y - 4.33) for n in everyone]
+    assert max(apart) < 3.5 and closest(sandbox, everyone) > 0.6
+    before = sandbox.W[: f.Y + 1, 1:25].copy()
+    sandbox.play(100)
+    assert np.array_equal(sandbox.W[: f.Y + 1, 1:25], before), "they idle"
+    assert sandbox.unit(0).hits == 0
+    reach = 5 + 0.5 + 0.375  # scan range and radii
+    sandbox.W[[f.X, f.Y], 0] = 13.0, 12.6
+    sandbox.move(0, 4.47, 4.33)
+    for _ in range(60):
+        apart = min(gap(sandbox.unit(0), sandbox.unit(n)) for n in everyone)
+        sandbox.play()
+        assert any(sandbox.unit(n).target == 0 for n in everyone) == (apart <= reach)
+    assert apart < 1 and len(fighters(sandbox, everyone)) > 4
+
+
+def test_zerglings_of_corridor_stop_for_the_zealots_on_their_way() -> None:
+    battle_map = MAPS["corridor"]
+    places = layout(battle_map)
     zerglings = [("zergling", *point) for point in places[6:]]
-    sandbox = battle([("zealot", 1.0, 30.0)], zerglings, ground="flat_full" if variant == "none" else "corridor", terrain=variant)
-    assert sandbox
+    sandbox = battle([("zealot", *point, STURDY) for point in places[:6]], zerglings, ground="corridor")
+    sandbox.attack_move(range(6, 30), *battle_map.order_segment[0])
+    sandbox.play(250)
+    assert len(fighters(sandbox, range(6, 30))) > 12

@@ -15,6 +15,7 @@ from a2po.envs.smac.fields import (
     FIGHTING,
     GOAL_X,
     GOAL_Y,
+    GUARD,
     IDLE,
     KIND,
     LAYERS,
@@ -55,10 +56,12 @@ _TINY = np.float32(1e-12)
 _TIE = np.float32(1e-6)  # two bodies on one point part along x, the later one to the east
 _NOTHING = np.int32(0)
 _HAIR = np.float32(0.01)  # a push that needs no second look
+_SLACK = np.float32(1e-3)  # pushes below do nothing, or a crowd would never come to rest
 _LONGEST_SHIFT = np.float32(0.2)
 _BLOCKED = np.float32(0.25)  # of its step; who makes less is blocked
 _DETOUR_TURN = np.float32(2 * np.pi / 16)
-_LONGEST_DETOUR = 6  # sixteenths of a turn
+_LONGEST_DETOUR = 4  # sixteenths of a turn; beyond, the other side is tried
+_CROWD = np.float32(3.0)  # cells around a goal in which those who find it taken rest
 _ARRIVED = np.float32(0.01)
 _EDGE_LOW, _EDGE_HIGH = np.float32(0.5), np.float32(SIZE - 0.5)
 _NEAR = np.float32(0.5 * FAR)
@@ -184,7 +187,7 @@ def push(i, W, M):
         sum_x += force * dx
         sum_y += force * dy
     length = np.sqrt(sum_x * sum_x + sum_y * sum_y)
-    shorter = _LONGEST_SHIFT / length if length > _LONGEST_SHIFT else _ONE
+    shorter = _LONGEST_SHIFT / length if length > _LONGEST_SHIFT else _ONE if length > _SLACK else _ZERO
     W[SHIFT_X, i], W[SHIFT_Y, i] = sum_x * shorter, sum_y * shorter
 
 
@@ -212,8 +215,7 @@ def arrive(first, last, W, M, U, G):
         evade(i, nx, ny, W, M, G)
         W[X, i] = W[NEXT_X, i] = nx
         W[Y, i] = W[NEXT_Y, i] = ny
-        if M[ORDER, i] == MOVE and abs(W[GOAL_X, i] - nx) + abs(W[GOAL_Y, i] - ny) < _ARRIVED:
-            M[RANK, i] = IDLE
+        settle(i, W, M)
 
 
 def keep_off(x, y, inner, G, plane):
@@ -257,6 +259,19 @@ def evade(i, nx, ny, W, M, G):
     elif M[ORDER, i] != MOVE or walkable_at(W[GOAL_X, i], W[GOAL_Y, i], M, G):
         side = 1 if detour > 0 or (detour == 0 and wx * dy - wy * dx > 0) else -1
         M[DETOUR, i] = detour + 2 * side if abs(detour) < _LONGEST_DETOUR else -2 * side
+
+
+def settle(i, W, M):
+    """Who has arrived rests; after an attack-move also who is near and finds the place taken."""
+    order = M[ORDER, i]
+    if order != MOVE and (order != ATTACK_MOVE or M[TARGET, i] >= 0):
+        return
+    dx, dy = W[GOAL_X, i] - W[X, i], W[GOAL_Y, i] - W[Y, i]
+    square = dx * dx + dy * dy
+    if square < _ARRIVED * _ARRIVED or (order == ATTACK_MOVE and M[DETOUR, i] != 0 and square < _CROWD * _CROWD):
+        M[RANK, i] = IDLE
+        if order == ATTACK_MOVE:
+            M[ORDER, i] = GUARD
 
 
 def walkable_at(x, y, M, G):
