@@ -188,6 +188,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     return markdown(header, lines)
 
 
+def in_order(rows: dict[tuple[str, ...], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of today's experiments that were played, in their order."""
+    return [rows[key(asdict(experiment))] for experiment in EXPERIMENTS if key(asdict(experiment)) in rows]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=sorted({experiment.map for experiment in EXPERIMENTS}), help="maps")
@@ -198,14 +203,13 @@ def main() -> None:
     torch.set_num_threads(1)
     stored = json.loads(arguments.json.read_text())["rows"] if arguments.json.exists() else []
     rows = {key(row): row for row in stored}
-    for experiment in EXPERIMENTS:
-        if not arguments.show and (not arguments.only or experiment.map in arguments.only):
+    for experiment in () if arguments.show else EXPERIMENTS:
+        if not arguments.only or experiment.map in arguments.only:
             row = play(experiment)
             rows[key(row)] = row
             print(table([row]).splitlines()[-1], flush=True)
-    ordered = [rows[key(asdict(experiment))] for experiment in EXPERIMENTS if key(asdict(experiment)) in rows]
-    if not arguments.show:
-        arguments.json.write_text(json.dumps({"rows": ordered, "copies": COPIES, "provenance": provenance()}, indent=1) + "\n")
+            arguments.json.write_text(json.dumps({"rows": in_order(rows), "copies": COPIES, "provenance": provenance()}, indent=1) + "\n")
+    ordered = in_order(rows)
     print(table(ordered))
     if arguments.docs:
         write_block("smac.md", COMMAND, table(ordered))
