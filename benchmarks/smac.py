@@ -242,8 +242,8 @@ def first_calls(name: str, repeats: int) -> dict[str, Any]:
         cold = process_seconds(code, cache)
         cached = [process_seconds(code, cache) for _ in range(repeats)]
         imports = [process_seconds("import torch", cache) for _ in range(repeats)]
-    wall, cpu = ([statistics.median(kind) for kind in zip(*times, strict=True)] for times in (cached, imports))
-    return {"map": name, "cold_s": cold[0], "cold_cpu_s": cold[1], "cached_s": wall[0], "cached_cpu_s": wall[1], "torch_s": cpu[0]}
+    times = {"cold": cold, "cached": np.median(cached, axis=0).tolist(), "torch": np.median(imports, axis=0).tolist()}
+    return {"map": name, **{f"{key}{unit}": time for key, pair in times.items() for unit, time in zip(("_s", "_cpu_s"), pair, strict=True)}}
 
 
 def speed_table(rows: list[dict[str, Any]]) -> str:
@@ -268,9 +268,13 @@ def speed_table(rows: list[dict[str, Any]]) -> str:
 
 def first_call_table(rows: list[dict[str, Any]]) -> str:
     """Whole processes, in seconds."""
-    asked = f"cold (asked: {ASKED_COLD:g})", f"from the cache (asked: {ASKED_CACHED:g})"
-    header = ["first call of a process", *asked, "of it `import torch`"]
-    return markdown(header, [[row["map"], *(f"{row[key]:.1f} s" for key in ("cold_s", "cached_s", "torch_s"))] for row in rows])
+    asked = f"cold (asked: {ASKED_COLD:g} s)", f"from the cache (asked: {ASKED_CACHED:g} s)"
+    header = ["whole process: first call, wall (CPU)", *asked, "of it `import torch`"]
+    lines = []
+    for row in rows:
+        times = ((row["cold_s"], row["cold_cpu_s"]), (row["cached_s"], row["cached_cpu_s"]), (row["torch_s"], row["torch_cpu_s"]))
+        lines.append([row["map"], *(f"{wall:.1f} s ({cpu:.1f})" for wall, cpu in times)])
+    return markdown(header, lines)
 
 
 def tables(results: dict[str, Any]) -> str:
