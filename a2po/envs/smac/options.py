@@ -175,7 +175,7 @@ def _rule(task: str, name: str, value: Any) -> tuple[float, float]:
         allowed = " or ".join(repr(known) for known in rule.names)
     else:
         allowed = f"{'an integer' if rule.whole else 'a number'} from {low:g} to {high:g}"
-    suggestion = did_you_mean(value, rule.names) if rule.names and isinstance(value, str) else ""
+    suggestion = did_you_mean(value, map(str, rule.names)) if isinstance(value, str) else ""
     raise TaskError(f"{task}: option '{name}' must be {allowed}, or a range [low, high] of these, got {value!r}{suggestion}")
 
 

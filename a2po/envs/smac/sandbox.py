@@ -104,7 +104,9 @@ class Sandbox:
             float(W[f.X]) if alive else math.inf,
             float(W[f.Y]) if alive else math.inf,
             math.degrees(math.atan2(W[f.FACING_Y], W[f.FACING_X])) % 360,
-            *(float(W[row]) for row in (f.HP, f.SHIELD, f.ENERGY)),
+            float(W[f.HP]),
+            float(W[f.SHIELD]),
+            float(W[f.ENERGY]),
             int(M[f.COOLDOWN]),
             int(M[f.TARGET]) if M[f.TARGET] >= 0 else None,
             int(M[f.HITS]),
@@ -176,7 +178,7 @@ class Sandbox:
     def _order(self, numbers: int | Iterable[int], order: int, target: int = -1, goal: tuple[float, float] | None = None) -> None:
         for number in _each(numbers):
             if not (order == self.M[f.ORDER, number] and target == self.M[f.ORDER_TARGET, number] and target >= 0):
-                break_off(number, self.M)
+                break_off(number, self.M)  # type: ignore[no-untyped-call]
             self.M[f.ORDER, number], self.M[f.ORDER_TARGET, number] = order, target
             if goal is not None:
                 self.W[f.GOAL_X : f.GOAL_Y + 1, number] = goal

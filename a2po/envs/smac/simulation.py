@@ -79,7 +79,7 @@ class Simulation:
         places = np.zeros((size + 2, 2), np.float32)
         standing = standing_places(battle, terrain) if standing is None else standing
         places[: len(standing)], places[size:] = standing, battle.order_segment
-        ground = np.concatenate([terrain.walkable.astype(np.int8), terrain.level[None].astype(np.int8)])
+        ground = np.ascontiguousarray(np.concatenate([terrain.walkable, terrain.level[None]]), np.int8)
         table = unit_table(battle.units)
         scores = score_parameters(battle, options)
         self._shared = (table, ground, terrain.height, bends(terrain), scores, muster(battle, size), places, options.ranges)

@@ -27,6 +27,8 @@ from a2po.envs.smac.fields import (
     FLIGHT,
     FLIGHT_SCALE,
     FLIGHT_TARGET,
+    GOAL_X,
+    GOAL_Y,
     IDLE,
     JITTER_HIGH,
     JITTER_LOW,
@@ -146,7 +148,10 @@ def line_up(M):
 def release(i, is_first, W, M, U):
     """The blow falls if its target is still there. One that does not fall costs nothing: the weapon is ready again."""
     kind, target = M[KIND, i], np.int64(M[AIM, i])
-    dx, dy = W[X, target] - W[X, i], W[Y, target] - W[Y, i]
+    x, y = W[X, i], W[Y, i]
+    if M[ALIVE, i] == 0:  # killed in this very loop, where blows fall at once
+        x, y = W[GOAL_X, i], W[GOAL_Y, i]
+    dx, dy = W[X, target] - x, W[Y, target] - y
     distance = np.sqrt(dx * dx + dy * dy)
     reach = U[kind, T_RANGE] + U[kind, T_SLOP] + W[RADIUS, i] + W[RADIUS, target]
     at_once = M[CLOCK, SIMULTANEOUS] == 1

@@ -117,7 +117,7 @@ def explode(i, W, M, U):
     """A baneling bursts, alive or dying: every foe on the ground within the radius, edge to centre, is hit."""
     if M[ALIVE, i] == 1:
         die(i, W, M, U)
-        M[EVENT, i] &= ~EXPLOSION
+    M[EVENT, i] &= ~EXPLOSION  # once
     x, y, radius = W[GOAL_X, i], W[GOAL_Y, i], U[M[KIND, i], T_AREA_RADIUS]
     for j in range(P):
         dx, dy, far = W[X, j] - x, W[Y, j] - y, radius + W[RADIUS, j]

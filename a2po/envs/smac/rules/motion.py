@@ -74,6 +74,8 @@ def steer(first, last, W, M, U, paths):
             continue
         kind, target, order = M[KIND, i], M[TARGET, i], M[ORDER, i]
         goes = False
+        if target >= 0 and M[ALIVE, target] == 0:
+            target = -1  # it died in this loop, and is off the map
         if M[RANK, i] == FIGHTING:
             if target >= 0:
                 W[WISH_X, i], W[WISH_Y, i] = W[X, target], W[Y, target]

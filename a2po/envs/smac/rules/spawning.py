@@ -132,8 +132,7 @@ def enlist(i, W, M, U, roster, places):
     """Make column ``i`` the unit that the roster says, or an empty one."""
     kind = roster[R_KIND, i]
     M[KIND, i], M[SIDE, i], M[ORDER, i] = kind, roster[R_SIDE, i], roster[R_ORDER, i]
-    for row in (WINDUP, SECOND, FLIGHT, TARGET, PROVOKER, LAST_ACTION):
-        M[row, i] = -1
+    M[WINDUP, i] = M[SECOND, i] = M[FLIGHT, i] = M[TARGET, i] = M[PROVOKER, i] = M[LAST_ACTION, i] = -1
     W[FACING_Y, i] = -_ONE  # the game's default: south
     if kind < 0:
         W[X, i] = W[Y, i] = W[NEXT_X, i] = W[NEXT_Y, i] = _FAR
