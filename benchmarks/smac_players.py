@@ -12,19 +12,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# Python puts a script's own folder first; benchmarks/mujoco.py would then hide the package of that name.
+# Python puts a script's own folder first; benchmarks/mujoco.py would then hide the package of that name. Our own modules come last.
 HERE = Path(__file__).resolve().parent
-sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != HERE]
+sys.path[:] = [*(entry for entry in sys.path if Path(entry).resolve() != HERE), str(HERE)]
 
 import argparse
 import json
+
+from _docs import markdown, write_block
 
 import a2po
 from a2po.envs.smac.maps import MAPS
 from a2po.provenance import provenance
 
 RESULTS = HERE / "results" / "smac_players.json"
-DOCS, BEGIN, END = HERE.parent / "docs" / "smac.md", "<!-- benchmarks/smac_players.py --show --docs -->", "<!-- end -->"
+COMMAND = "benchmarks/smac_players.py --show --docs"
 PLAYERS = ("heuristic", "nearest", "random")
 COPIES = 100
 
@@ -73,14 +75,7 @@ def line(name: str, rows: dict[tuple[str, str], dict]) -> list[str]:
 
 
 def table(rows: dict[tuple[str, str], dict]) -> str:
-    lines = [COLUMNS, ("---", *("---:",) * (len(COLUMNS) - 1)), *(line(name, rows) for name in MAPS)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def write_docs(text: str) -> None:
-    """Put the table between its marks."""
-    before, rest = DOCS.read_text().split(BEGIN)
-    DOCS.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}")
+    return markdown(COLUMNS, [line(name, rows) for name in MAPS])
 
 
 def main() -> None:
@@ -103,7 +98,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps({"rows": ordered, "provenance": provenance()}, indent=1) + "\n")
     print(table(rows))
     if arguments.docs:
-        write_docs(table(rows))
+        write_block("smac.md", COMMAND, table(rows))
 
 
 if __name__ == "__main__":
