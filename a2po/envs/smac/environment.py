@@ -159,9 +159,13 @@ class StarCraftBattles:
         """What the battles look like now, for scripted players and pictures: copies of the units' rows."""
         W, M = self.simulation.units, self.simulation.marks
         agents, everybody = self.battle.num_agents, self.battle.num_agents + self.battle.num_enemies
-        floats = (W[:, row, :everybody].copy() for row in (f.X, f.Y, f.HP, f.SHIELD, f.ENERGY))
+        x, y, hp, shield, energy = (W[:, row, :everybody].copy() for row in (f.X, f.Y, f.HP, f.SHIELD, f.ENERGY))
         return Snapshot(
-            *floats,
+            x,
+            y,
+            hp,
+            shield,
+            energy,
             cooldown=M[:, f.COOLDOWN, :everybody].astype(np.float32),
             alive=M[:, f.ALIVE, :everybody] == 1,
             kind=M[:, f.KIND, :everybody].copy(),
