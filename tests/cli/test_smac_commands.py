@@ -65,11 +65,6 @@ def test_all_battles_are_listed(tmp_path: Path) -> None:
     assert all(f"smac/{name}" in listed for name in MAPS)
 
 
-def test_the_plan_of_a_battle(tmp_path: Path) -> None:
-    plan = a2po(tmp_path, "train", "--task", "smac/3s5z", "--preset", "paper", "--plan")
-    assert "smac/3s5z" in plan.stdout and not (tmp_path / "runs").exists()
-
-
 def test_a_battle_that_there_is_not(tmp_path: Path) -> None:
     done = a2po(tmp_path, "train", "--task", "smac/3m5z", code=2)
     assert len(done.stderr.strip().splitlines()) == 1 and "smac/3s5z" in done.stderr and "did you mean" in done.stderr
