@@ -4,8 +4,7 @@
     python benchmarks/smac_findings.py --only MMM        # those of one map; the others keep their stored figures
 
 No experiment is a proposal to change a rule. Options are the family's own; what is no option is changed here, in the map: what the enemy is
-told, who takes part, and how the allied group is packed around its point (both groups are packed alike, as by the same trigger; "mirrored"
-turns the allied one round, so that both sides show the other the same front).
+told, and who takes part.
 """
 
 from __future__ import annotations
@@ -31,15 +30,13 @@ from _docs import markdown, write_block
 import a2po.envs
 from a2po.envs.registry import scripted_player
 from a2po.envs.smac import fields as f
-from a2po.envs.smac import simulation
-from a2po.envs.smac.maps import MAPS, BattleMap
-from a2po.envs.smac.terrain import Terrain
+from a2po.envs.smac.maps import MAPS
 from a2po.provenance import provenance
 
 RESULTS = HERE / "results" / "smac_findings.json"
 COMMAND = "benchmarks/smac_findings.py --show --docs"
 COPIES = 200
-MIRROR = "mirrored packing"
+MIRROR = {"spawn_packing": "mirrored"}
 BOTH_ATTACK_MOVE = "both sides attack-move"  # no player: the allies have the enemy's order
 
 
@@ -73,10 +70,10 @@ EXPERIMENTS = (
         for name in ("3s5z", "1c3s5z", "2s3z")
         for player, change, options in (
             ("heuristic", "", {}),
-            ("heuristic", MIRROR, {}),
+            ("heuristic", "", MIRROR),
             ("heuristic", "", {"spawn_jitter": 1.5}),
             (BOTH_ATTACK_MOVE, "", {}),
-            (BOTH_ATTACK_MOVE, MIRROR, {}),
+            (BOTH_ATTACK_MOVE, "", MIRROR),
         )
     ),
     Experiment("3s5z", changed="the enemy hunts, too", fighters={"enemy_order": "hunt"}),
@@ -106,30 +103,15 @@ EXPERIMENTS = (
 )
 
 
-def mirrored(battle: BattleMap, terrain: Terrain) -> np.ndarray:
-    """The standing places with the allied groups turned round, agents again in the order of their type, x and y."""
-    places, agents = PLACES(battle, terrain).copy(), battle.num_agents
-    centre = np.repeat([point[0] for point in battle.ally_points], [count for _, count in battle.allies])
-    places[:agents, 0] = 2 * centre - places[:agents, 0]
-    for kind in set(battle.ally_kinds):
-        rows = np.flatnonzero(np.array(battle.ally_kinds) == kind)
-        places[rows] = places[rows][np.lexsort((places[rows, 1], places[rows, 0]))]
-    return places
-
-
-PLACES = simulation.standing_places
-
-
 @contextmanager
 def changes(experiment: Experiment) -> Iterator[None]:
-    """The map and the packing as the experiment wants them."""
+    """The map as the experiment wants it."""
     before = MAPS[experiment.map]
     MAPS[experiment.map] = replace(before, **experiment.fighters)
-    simulation.standing_places = mirrored if experiment.changed == MIRROR else PLACES
     try:
         yield
     finally:
-        MAPS[experiment.map], simulation.standing_places = before, PLACES
+        MAPS[experiment.map] = before
 
 
 def play(experiment: Experiment) -> dict[str, Any]:

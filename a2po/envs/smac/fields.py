@@ -75,7 +75,8 @@ MEDIVAC_MODE = 7  # SCAN_MOVE or IDLE_HEAL
 AT_ONCE = 8  # 1: simultaneous blows
 SHUFFLE = 9  # 1: the enemies of one type change places
 HEAD_START = 10  # loops that the enemy has been moving when the agents see it first
-RULES = 11
+PACKING = 11  # 0: both sides' groups are packed alike; 1: the enemies' as in a mirror
+RULES = 12
 
 # Columns of M[CLOCK].
 SEED_LOW, SEED_HIGH = 0, 1  # of the episode, as bit patterns

@@ -39,6 +39,8 @@ RULES: Mapping[str, Rule] = {
     "acquire_slop": Rule((f.ACQUIRE_SLOP,), (0.0, 0.0), (-0.5, 0.5), (-4.0, 16.0)),
     # Cells by which units stand off their places at most, in x and in y.
     "spawn_jitter": Rule((f.SPAWN_JITTER,), (0.1, 0.1), (0.0, 0.25), (0.0, 2.0)),
+    # Whether both sides' groups are packed alike (moved, not turned), or the enemies' as in a mirror.
+    "spawn_packing": Rule((f.PACKING,), (0.0, 0.0), (0.0, 1.0), (0.0, 1.0), names=("alike", "mirrored"), whole=True),
     # How the ground at cliff edges is read.
     "terrain": Rule((f.TERRAIN_VARIANT,), (0.0, 0.0), (0.0, 1.0), (0.0, 1.0), names=VARIANTS, whole=True),
     # Game loops that an order takes.

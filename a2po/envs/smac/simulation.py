@@ -76,9 +76,10 @@ class Simulation:
         self.results = np.zeros(num_envs, np.int32)
         self._all = np.arange(num_envs)
         self._play: Callable[..., None] = compiled(size).play_battles
-        places = np.zeros((size + 2, 2), np.float32)
-        standing = standing_places(battle, terrain) if standing is None else standing
-        places[: len(standing)], places[size:] = standing, battle.order_segment
+        places = np.zeros((2, size + 2, 2), np.float32)
+        for packing, mirrored in zip(places, (False, True), strict=True):
+            stand = standing_places(battle, terrain, mirrored=mirrored) if standing is None else standing
+            packing[: len(stand)], packing[size:] = stand, battle.order_segment
         ground = np.ascontiguousarray(np.concatenate([terrain.walkable, terrain.level[None]]), np.int8)
         table = unit_table(battle.units)
         scores = score_parameters(battle, options)

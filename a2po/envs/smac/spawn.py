@@ -24,11 +24,12 @@ _TOUCHING: Final = 1e-6  # bodies that touch do not overlap
 Placed = list[tuple[float, float, Unit]]
 
 
-def layout(battle: BattleMap, terrain: Terrain | None = None) -> NDArray[np.float32]:
+def layout(battle: BattleMap, terrain: Terrain | None = None, *, mirrored: bool = False) -> NDArray[np.float32]:
     """The units' positions before any noise, [allies + enemies, 2]: allies in agent order, enemies in creation order.
 
     Within a type SMAC numbers its agents from west to east, then from south to north. Bodies that share a collision layer do not
-    overlap. Units that walk stand where both readings of the terrain are walkable.
+    overlap. Units that walk stand where both readings of the terrain are walkable. ``mirrored``: the enemies' groups are packed as
+    in a mirror, east for west; else both sides' are packed alike.
 
     Raises:
         TaskError: the terrain has no room for a unit.
@@ -36,7 +37,7 @@ def layout(battle: BattleMap, terrain: Terrain | None = None) -> NDArray[np.floa
     blocked = np.argwhere(~(terrain or load_terrain(battle.terrain)).walkable.all(axis=0))
     placed: Placed = []
     allies = _place_groups(battle, battle.allies, battle.ally_points, placed, blocked)
-    enemies = _place_groups(battle, battle.enemies, battle.enemy_points, placed, blocked)
+    enemies = _place_groups(battle, battle.enemies, battle.enemy_points, placed, blocked, -1 if mirrored else 1)
     allies = {kind: sorted(points) for kind, points in allies.items()}
     in_agent_order = [allies[kind].pop(0) for kind in battle.ally_kinds]
     in_creation_order = [enemies[kind].pop(0) for kind in battle.enemy_kinds]
@@ -44,7 +45,7 @@ def layout(battle: BattleMap, terrain: Terrain | None = None) -> NDArray[np.floa
 
 
 def _place_groups(
-    battle: BattleMap, groups: Groups, points: tuple[Point, ...], placed: Placed, blocked: NDArray[np.int64]
+    battle: BattleMap, groups: Groups, points: tuple[Point, ...], placed: Placed, blocked: NDArray[np.int64], sense: int = 1
 ) -> dict[str, list[Point]]:
     """Each type's positions in creation order. Both sides create their types in the order of the enemy's groups."""
     creation = [kind for kind, _ in battle.enemies]
@@ -54,7 +55,7 @@ def _place_groups(
         kind, count = groups[group]
         unit = battle.unit(kind)
         for _ in range(count):
-            place = _free_place(unit, points[group], placed, blocked)
+            place = _free_place(unit, points[group], placed, blocked, sense)
             if place is None:
                 raise TaskError(f"{battle.name}: terrain {battle.terrain} has no room for a {kind} near {points[group]}")
             placed.append((*place, unit))
@@ -62,10 +63,11 @@ def _place_groups(
     return positions
 
 
-def _free_place(unit: Unit, point: Point, placed: Placed, blocked: NDArray[np.int64]) -> Point | None:
+def _free_place(unit: Unit, point: Point, placed: Placed, blocked: NDArray[np.int64], sense: int) -> Point | None:
+    """The nearest place of the lattice, whose x axis points east (``sense`` 1) or west (-1)."""
     neighbours = [(x, y, unit.separation_radius + other.separation_radius) for x, y, other in placed if unit.layers & other.layers]
     for east, north in _lattice(2 * unit.separation_radius):
-        x, y = point[0] + east, point[1] + north
+        x, y = point[0] + sense * east, point[1] + north
         if all(math.hypot(x - other_x, y - other_y) > apart - _TOUCHING for other_x, other_y, apart in neighbours) and (
             _inside(x, y, unit.wall_radius) and (unit.flies or _on_ground(x, y, unit.wall_radius, blocked))
         ):

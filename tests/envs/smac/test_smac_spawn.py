@@ -101,6 +101,19 @@ def test_equal_armies_stand_alike() -> None:
     assert by_type(allies, battle.ally_kinds) == by_type(enemies, battle.enemy_kinds)
 
 
+@pytest.mark.parametrize("name", ["3s5z", "8m", "1c3s5z"])
+def test_mirrored_armies_face_each_other(name: str) -> None:
+    battle = MAPS[name]
+    positions = layout(battle, mirrored=True)
+    allies, enemies = positions[: battle.num_agents], (32, 0) + (-1, 1) * positions[battle.num_agents :]
+    for kind in set(battle.ally_kinds):
+        one = allies[np.array(battle.ally_kinds) == kind].round(2)
+        other = enemies[np.array(battle.enemy_kinds) == kind].round(2)
+        assert np.allclose(one[np.lexsort(one.T)], other[np.lexsort(other.T)], atol=1e-4)
+    assert np.array_equal(layout(battle)[: battle.num_agents], allies)
+    assert not np.array_equal(layout(battle), positions)
+
+
 def test_no_room() -> None:
     rows = ["." * SIZE] * SIZE
     rows[SIZE - 1 - 16] = "." * 9 + "1" + "." * (SIZE - 10)  # one free cell

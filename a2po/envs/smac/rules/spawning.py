@@ -32,6 +32,7 @@ from a2po.envs.smac.fields import (
     NUM_ENEMIES,
     ORDER,
     ORDER_DELAY,
+    PACKING,
     PLANES,
     PROVOKER,
     RADIUS,
@@ -91,7 +92,8 @@ def begin(W, M, U, roster, places, ranges, seed_low, seed_high):
     Args:
         W, M, U: as in ``play_loop``.
         roster: int32 [ROSTER_ROWS, P].
-        places: float32 [P + 2, 2], where units stand; the last two rows are the ends of the segment that the enemy's goal is drawn from.
+        places: float32 [2, P + 2, 2], where units stand in both packings; the last two rows are the ends of the segment that the
+            enemy's goal is drawn from.
         ranges: float32 [RULES, 2], from where to where each rule is drawn; whole numbers where the rule is one.
         seed_low, seed_high: the episode's seed, as two int32.
     """
@@ -104,8 +106,8 @@ def begin(W, M, U, roster, places, ranges, seed_low, seed_high):
     M[CLOCK, SEED_LOW], M[CLOCK, SEED_HIGH] = seed_low, seed_high
     draw_rules(W, M, ranges)
     share = uniform(M, np.int64(0), GOAL)
-    goal_x = places[P, 0] + share * (places[P + 1, 0] - places[P, 0])
-    goal_y = places[P, 1] + share * (places[P + 1, 1] - places[P, 1])
+    goal_x = places[0, P, 0] + share * (places[0, P + 1, 0] - places[0, P, 0])
+    goal_y = places[0, P, 1] + share * (places[0, P + 1, 1] - places[0, P, 1])
     for i in range(P):
         enlist(i, W, M, U, roster, places)
         W[GOAL_X, i], W[GOAL_Y, i] = goal_x, goal_y
@@ -148,9 +150,9 @@ def enlist(i, W, M, U, roster, places):
     W[HP_REGEN, i], W[SHIELD_REGEN, i] = U[kind, T_HP_REGEN], U[kind, T_SHIELD_REGEN]
     W[SPEED, i], W[TURN_COS, i], W[TURN_SIN, i] = U[kind, T_SPEED], U[kind, T_TURN_COS], U[kind, T_TURN_SIN]
     W[RADIUS, i], W[SEPARATION, i] = U[kind, T_RADIUS], U[kind, T_SEPARATION]
-    jitter = W[RULE, SPAWN_JITTER]
-    W[X, i] = W[NEXT_X, i] = places[i, 0] + jitter * (_TWO * uniform(M, i, PLACE_X) - _ONE)
-    W[Y, i] = W[NEXT_Y, i] = places[i, 1] + jitter * (_TWO * uniform(M, i, PLACE_Y) - _ONE)
+    jitter, packing = W[RULE, SPAWN_JITTER], int(W[RULE, PACKING])
+    W[X, i] = W[NEXT_X, i] = places[packing, i, 0] + jitter * (_TWO * uniform(M, i, PLACE_X) - _ONE)
+    W[Y, i] = W[NEXT_Y, i] = places[packing, i, 1] + jitter * (_TWO * uniform(M, i, PLACE_Y) - _ONE)
 
 
 def shuffle_enemies(W, M):
