@@ -76,7 +76,9 @@ AT_ONCE = 8  # 1: simultaneous blows
 SHUFFLE = 9  # 1: the enemies of one type change places
 HEAD_START = 10  # loops that the enemy has been moving when the agents see it first
 PACKING = 11  # 0: both sides' groups are packed alike; 1: the enemies' as in a mirror
-RULES = 12
+STEERING = 12  # 0: who is blocked goes round; 1: everybody walks straight on
+LINE_DELAY = 13  # loops from a colossus' blow to its damage
+RULES = 14
 
 # Columns of M[CLOCK].
 SEED_LOW, SEED_HIGH = 0, 1  # of the episode, as bit patterns

@@ -45,6 +45,10 @@ RULES: Mapping[str, Rule] = {
     "terrain": Rule((f.TERRAIN_VARIANT,), (0.0, 0.0), (0.0, 1.0), (0.0, 1.0), names=VARIANTS, whole=True),
     # Game loops that an order takes.
     "action_delay": Rule((f.ORDER_DELAY,), (0.0, 0.0), (0.0, 1.0), (0.0, 7.0), whole=True),
+    # Whether who is blocked by others goes round them.
+    "steering": Rule((f.STEERING,), (0.0, 0.0), (0.0, 1.0), (0.0, 1.0), names=("around", "straight"), whole=True),
+    # Game loops from a colossus' blow to the damage of its two sweeps, which is dealt at once: by default in their middle.
+    "line_delay": Rule((f.LINE_DELAY,), (6.0, 6.0), (4.0, 9.0), (1.0, 16.0), whole=True),
     # What an enemy medivac makes of an attack order.
     "enemy_medivac": Rule((f.MEDIVAC_MODE,), (0.0, 0.0), (0.0, 1.0), (0.0, 1.0), names=("scan_move", "idle"), whole=True),
     # Whether the blows of one game loop fall one after the other in a random order, or all at once.

@@ -371,3 +371,12 @@ def test_zerglings_of_corridor_stop_for_the_zealots_on_their_way() -> None:
     sandbox.attack_move(range(6, 30), *battle_map.order_segment[0])
     sandbox.play(250)
     assert len(fighters(sandbox, range(6, 30))) > 12
+
+
+@pytest.mark.parametrize(("steering", "most", "least"), [("around", 9, 6), ("straight", 5, 1)])
+def test_who_is_blocked_goes_round_or_straight_on(steering: str, most: int, least: int) -> None:
+    crowd = [Post("zergling", 10 + 0.8 * (i % 3), 15 + 0.8 * (i // 3)) for i in range(9)]
+    sandbox = battle([Post("zealot", 16, 16)], crowd, seed=0, steering=steering)
+    sandbox.attack_move(range(1, 10), 16, 16)
+    fighting = sum(unit.attacks > 0 for unit in sandbox.play(60).units()[1:])
+    assert least <= fighting <= most

@@ -34,6 +34,7 @@ from a2po.envs.smac.fields import (
     JITTER_LOW,
     KIND,
     LINE,
+    LINE_DELAY,
     PLANES,
     QUEUE,
     RADIUS,
@@ -65,7 +66,6 @@ P = 16  # bound anew by specialise()
 
 _INDEX = np.int32(127)
 _NONE = np.int32(0)
-_LINE_DELAY = 6  # loops from a colossus' blow to its damage: the middle of its two sweeps
 
 
 def strike(first, last, W, M, U):
@@ -165,7 +165,7 @@ def release(i, is_first, W, M, U):
     if area == BURST:
         explode(i, W, M, U)
     elif area == LINE:
-        M[FLIGHT, i], M[FLIGHT_TARGET, i] = _LINE_DELAY, target
+        M[FLIGHT, i], M[FLIGHT_TARGET, i] = int(W[RULE, LINE_DELAY]), target
         W[BEAM_X, i], W[BEAM_Y, i] = W[X, target], W[Y, target]
         apart = distance if distance > 0 else np.float32(1.0)
         W[BEAM_DX, i], W[BEAM_DY, i] = -dy / apart, dx / apart  # across the line of fire

@@ -11,7 +11,6 @@ from a2po.envs.smac.fields import (
     DETOUR,
     FACING_X,
     FACING_Y,
-    FAR,
     FIGHTING,
     GOAL_X,
     GOAL_Y,
@@ -25,12 +24,14 @@ from a2po.envs.smac.fields import (
     NEXT_Y,
     ORDER,
     RANK,
+    RULE,
     SEPARATION,
     SHIFT_X,
     SHIFT_Y,
     SIDE,
     SIZE,
     SPEED,
+    STEERING,
     T_ACCELERATION,
     T_CLIFFS,
     T_FLIES,
@@ -64,7 +65,6 @@ _LONGEST_DETOUR = 4  # sixteenths of a turn; beyond, the other side is tried
 _CROWD = np.float32(3.0)  # cells around a goal in which those who find it taken rest
 _ARRIVED = np.float32(0.01)
 _EDGE_LOW, _EDGE_HIGH = np.float32(0.5), np.float32(SIZE - 0.5)
-_NEAR = np.float32(0.5 * FAR)
 
 
 def steer(first, last, W, M, U, paths):
@@ -250,7 +250,7 @@ def evade(i, nx, ny, W, M, G):
     A unit that was sent into a wall stays at it.
     """
     detour = M[DETOUR, i]
-    if M[RANK, i] != MOVING:
+    if M[RANK, i] != MOVING or W[RULE, STEERING] > _ZERO:
         M[DETOUR, i] = 0
         return
     dx, dy = nx - W[X, i], ny - W[Y, i]
