@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2po.envs.smac import battle
+from a2po.envs.smac import Post, battle
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.spawn import layout
