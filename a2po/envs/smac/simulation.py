@@ -12,7 +12,7 @@ import numpy as np
 
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.layout import Layout
-from a2po.envs.smac.maps import BattleMap
+from a2po.envs.smac.maps import REWARD_DEATH, REWARD_WIN, BattleMap
 from a2po.envs.smac.options import Options
 from a2po.envs.smac.rules.battle import BEGIN_BATTLES, LOOP_BATTLES, STEP_BATTLES
 from a2po.envs.smac.rules.scoring import (
@@ -32,7 +32,7 @@ from a2po.envs.smac.terrain import Terrain
 from a2po.envs.smac.units import unit_table
 
 ENEMY_ORDERS = {"attack_move": f.ATTACK_MOVE, "hunt": f.HUNT, "guard": f.GUARD}
-REWARD_DEATH, REWARD_WIN, NEGATIVE_SHARE = 10.0, 200.0, 0.5  # SMAC's defaults
+NEGATIVE_SHARE = 0.5  # of the own side's losses, where they count; SMAC's default
 
 SMALLEST_SHARE = 32  # battles; with less than that for each thread, waking it costs more than it does
 
