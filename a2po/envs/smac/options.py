@@ -33,8 +33,8 @@ class Rule:
 RULES: Mapping[str, Rule] = {
     # Loops added to a weapon's period at each attack. The catalog's own range.
     "cooldown_jitter": Rule((f.JITTER_LOW, f.JITTER_HIGH), (-1.0, 2.0), (-1.0, 2.0), (-8.0, 8.0)),
-    # A factor on the time that missiles fly.
-    "missile_flight": Rule((f.FLIGHT_SCALE,), (1.0, 1.0), (0.8, 1.2), (0.0, 4.0)),
+    # A factor on the time that missiles fly. No more than 2: a unit has one missile on its way, which must arrive before the next.
+    "missile_flight": Rule((f.FLIGHT_SCALE,), (1.0, 1.0), (0.8, 1.2), (0.0, 2.0)),
     # Cells added to the distance at which units notice foes.
     "acquire_slop": Rule((f.ACQUIRE_SLOP,), (0.0, 0.0), (-0.5, 0.5), (-4.0, 16.0)),
     # Cells by which units stand off their places at most, in x and in y.

@@ -87,7 +87,8 @@ class Simulation:
         self._layout = (layout.table, layout.scales)
         self._no_actions = np.zeros((num_envs, battle.num_agents), np.int64)
         self._no_seeds = np.zeros((num_envs, 2), np.int32)
-        self._threads = min(num_threads or len(os.sched_getaffinity(0)), max(1, num_envs // SMALLEST_SHARE))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._threads = min(num_threads or cores, max(1, num_envs // SMALLEST_SHARE))
         self._executor = ThreadPoolExecutor(self._threads - 1, "a2po-battles") if self._threads > 1 else None
 
     def begin(self, copies: np.ndarray, seeds: np.ndarray, shown: Shown) -> None:

@@ -14,9 +14,11 @@ from a2po.envs import make
 from a2po.envs.protocol import Observations
 from a2po.envs.registry import scripted_player
 from a2po.envs.smac import fields as f
+from a2po.envs.smac.fields import SIZE
 from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.options import CHOICES, FLAGS, POSITIVE, RULES, Options, parse_options
 from a2po.envs.smac.simulation import SMALLEST_SHARE
+from a2po.envs.smac.specialise import plain
 from a2po.errors import ActionError, CheckpointError, DependencyError, TaskError
 from a2po.testing import RandomPlayer
 
@@ -331,6 +333,22 @@ def test_a_wrong_value_is_told_in_one_line_with_what_is_allowed(name, value):
         make("smac/3m", 1, **options)
     text = str(caught.value)
     assert text.startswith(f"smac/3m: option '{name}' must be ") and f"got {value!r}" in text and "\n" not in text
+
+
+def test_nobody_is_put_off_the_map_however_far_units_stand_off_their_places():
+    with closing(make("smac/corridor", 64, seed=1, num_threads=1, spawn_jitter=2.0, head_start=0)) as env:
+        env.reset()
+        places = env.simulation.units[:, f.X : f.Y + 1, : env.battle.num_agents + env.battle.num_enemies]
+    assert places.min() >= 0.5 and places.max() <= SIZE - 0.5
+
+
+def test_a_drawn_rule_stays_within_its_range(monkeypatch):
+    rules = plain(16)
+    monkeypatch.setitem(rules.draw_rules.__globals__, "uniform", lambda *_: np.float32(1 - 2**-24))  # the largest draw
+    for value in (0.0, 1.0, 7.0):
+        W, M = np.zeros((f.FLOATS, 16), np.float32), np.zeros((f.INTS, 16), np.int32)
+        rules.draw_rules(W, M, np.full((f.RULES, 2), value, np.float32))
+        assert W[f.RULE, : f.RULES].tolist() == [value] * f.RULES
 
 
 def test_every_option_is_looked_at():

@@ -14,7 +14,7 @@ from a2po.envs import make
 from a2po.envs.smac import battle
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.maps import MAPS
-from a2po.envs.smac.units import KINDS
+from a2po.envs.smac.units import KINDS, UNITS
 from a2po.errors import UserError
 
 DATA = json.loads((Path(__file__).parents[2] / "data" / "smac_data.json").read_text())
@@ -179,6 +179,36 @@ def test_a_missile_flies_and_is_lost_on_the_dead() -> None:
     assert not sandbox.unit(2).alive and sandbox.unit(2).hits == 1 and sandbox.unit(1).attacks == 1
 
 
+@pytest.mark.parametrize("kind", ["stalker", "marauder", "hydralisk"])
+def test_the_slowest_missile_arrives_before_the_next(kind: str) -> None:
+    apart = UNITS[kind].weapon.range + UNITS[kind].radius + 0.5 - 0.01
+    posts = [(kind, 10, 16, None, None, None, 0.0)], [("zealot", 10 + apart, 16, STURDY)]
+    sandbox = battle(*posts, missile_flight=2.0, cooldown_jitter=-8.0)
+    sandbox.attack(0, 1)
+    sandbox.play(100)
+    assert sandbox.unit(0).attacks - 1 <= sandbox.unit(1).hits <= sandbox.unit(0).attacks
+
+
+@pytest.mark.parametrize("mode", ["random", "simultaneous"])
+def test_a_blow_whose_target_died_before_costs_nothing(mode: str) -> None:
+    allies = [("stalker", 10, 16, None, None, None, 0.0), ("marine", 12, 16, None, None, None, 0.0)]
+    sandbox = battle(allies, [("zergling", 16, 16, 5)], damage_order=mode)
+    sandbox.attack((0, 1), 2)
+    sandbox.play(2)
+    assert not sandbox.lives(2) and sandbox.unit(0).cooldown > 0  # it winds up for three loops
+    assert sandbox.play(2).unit(0).cooldown == 0 and sandbox.unit(0).attacks == 1
+
+
+@pytest.mark.parametrize("mode", ["random", "simultaneous"])
+def test_only_blows_that_fall_at_once_are_wasted_on_one_who_dies(mode: str) -> None:
+    allies = [("marine", 12, 16, None, None, None, 0.0), ("marine", 13, 16, None, None, None, 0.0)]
+    sandbox = battle(allies, [("zergling", 16, 16, 5)], damage_order=mode)
+    sandbox.attack((0, 1), 2)
+    sandbox.play(2)
+    assert not sandbox.lives(2)
+    assert sorted(unit.cooldown > 0 for unit in sandbox.units()[:2]) == [mode == "simultaneous", True]
+
+
 def test_an_order_before_the_blow_costs_nothing_and_one_after_it_loses_the_second() -> None:
     sandbox = battle([("stalker", 10, 16, None, None, None, 0.0)], [("zealot", 14, 16)])
     sandbox.attack(0, 1)
@@ -329,6 +359,14 @@ def test_a_medivac_heals_as_far_as_its_energy_lasts_and_never_above_the_maximum(
     sandbox = battle([("medivac", 15, 16), ("marine", 16, 16, 44)], [("marauder", 30, 30)])
     sandbox.heal(0, 1)
     assert sandbox.play(40).unit(1).hp == 45
+
+
+def test_a_medivac_does_not_mend_who_died_in_this_loop() -> None:
+    sandbox = battle([("marine", 13, 16, None, None, None, 0.0)], [("marine", 16, 16, 3), ("medivac", 16, 17)])
+    sandbox.attack(0, 1)
+    sandbox.heal(2, 1)
+    sandbox.play(2)
+    assert not sandbox.lives(1) and sandbox.unit(1).hp == 0
 
 
 def test_case_shield_regen() -> None:

@@ -80,8 +80,11 @@ def strike(first, last, W, M, U):
         elif M[TARGET, i] >= 0:
             engage(i, W, M, U)
         if M[WINDUP, i] == 0:
-            M[EVENT, i] |= BLOW
             M[WINDUP, i] = -1
+            if M[ALIVE, M[AIM, i]] == 1:
+                M[EVENT, i] |= BLOW
+            else:
+                M[COOLDOWN, i] = 0
         elif M[SECOND, i] == 0:
             M[EVENT, i] |= SECOND_BLOW
             M[SECOND, i] = -1
@@ -146,7 +149,10 @@ def line_up(M):
 
 
 def release(i, is_first, W, M, U):
-    """The blow falls if its target is still there. One that does not fall costs nothing: the weapon is ready again."""
+    """The blow falls if its target is still there. One that does not fall costs nothing: the weapon is ready again.
+
+    But where blows fall at once, it falls on one who is killed in this very loop, and is lost.
+    """
     kind, target = M[KIND, i], np.int64(M[AIM, i])
     x, y = W[X, i], W[Y, i]
     if M[ALIVE, i] == 0:  # killed in this very loop, where blows fall at once
@@ -156,7 +162,7 @@ def release(i, is_first, W, M, U):
     reach = U[kind, T_RANGE] + U[kind, T_SLOP] + W[RADIUS, i] + W[RADIUS, target]
     at_once = M[CLOCK, SIMULTANEOUS] == 1
     if M[ALIVE, target] == 0 or distance > reach:
-        if is_first and not at_once:
+        if is_first and not (at_once and M[ALIVE, target] == 0):
             M[COOLDOWN, i] = 0
         return
     if is_first and U[kind, T_SECOND] > 0:

@@ -64,7 +64,7 @@ _DETOUR_TURN = np.float32(2 * np.pi / 16)
 _LONGEST_DETOUR = 4  # sixteenths of a turn; beyond, the other side is tried
 _CROWD = np.float32(3.0)  # cells around a goal in which those who find it taken rest
 _ARRIVED = np.float32(0.01)
-_EDGE_LOW, _EDGE_HIGH = np.float32(0.5), np.float32(SIZE - 0.5)
+EDGE_LOW, EDGE_HIGH = np.float32(0.5), np.float32(SIZE - 0.5)
 
 
 def steer(first, last, W, M, U, paths):
@@ -207,8 +207,8 @@ def arrive(first, last, W, M, U, G):
             continue
         kind = M[KIND, i]
         x, y = W[X, i], W[Y, i]
-        nx = min(max(W[NEXT_X, i], _EDGE_LOW), _EDGE_HIGH)
-        ny = min(max(W[NEXT_Y, i], _EDGE_LOW), _EDGE_HIGH)
+        nx = min(max(W[NEXT_X, i], EDGE_LOW), EDGE_HIGH)
+        ny = min(max(W[NEXT_Y, i], EDGE_LOW), EDGE_HIGH)
         if U[kind, T_FLIES] == 0 and (nx != x or ny != y):
             plane = 2 if U[kind, T_CLIFFS] > 0 else M[CLOCK, VARIANT]
             nx, ny = keep_off(nx, ny, U[kind, T_INNER], G, plane)

@@ -75,6 +75,7 @@ from a2po.envs.smac.fields import (
     Y,
 )
 from a2po.envs.smac.rules.chance import GOAL, PLACE_X, PLACE_Y, PLACES, RULES_OF_THE_DAY, uniform
+from a2po.envs.smac.rules.motion import EDGE_HIGH, EDGE_LOW
 
 P = 16  # bound anew by specialise()
 
@@ -121,7 +122,7 @@ def draw_rules(W, M, ranges):
         low, high = ranges[rule, 0], ranges[rule, 1]
         share = uniform(M, rule, RULES_OF_THE_DAY)
         if rule >= TERRAIN_VARIANT:
-            W[RULE, rule] = np.floor(low + share * (high - low + _ONE))
+            W[RULE, rule] = min(np.floor(low + share * (high - low + _ONE)), high)  # the sum may be rounded up
         else:
             W[RULE, rule] = low + share * (high - low)
     M[CLOCK, VARIANT] = int(W[RULE, TERRAIN_VARIANT])
@@ -151,8 +152,10 @@ def enlist(i, W, M, U, roster, places):
     W[SPEED, i], W[TURN_COS, i], W[TURN_SIN, i] = U[kind, T_SPEED], U[kind, T_TURN_COS], U[kind, T_TURN_SIN]
     W[RADIUS, i], W[SEPARATION, i] = U[kind, T_RADIUS], U[kind, T_SEPARATION]
     jitter, packing = W[RULE, SPAWN_JITTER], int(W[RULE, PACKING])
-    W[X, i] = W[NEXT_X, i] = places[packing, i, 0] + jitter * (_TWO * uniform(M, i, PLACE_X) - _ONE)
-    W[Y, i] = W[NEXT_Y, i] = places[packing, i, 1] + jitter * (_TWO * uniform(M, i, PLACE_Y) - _ONE)
+    x = places[packing, i, 0] + jitter * (_TWO * uniform(M, i, PLACE_X) - _ONE)
+    y = places[packing, i, 1] + jitter * (_TWO * uniform(M, i, PLACE_Y) - _ONE)
+    W[X, i] = W[NEXT_X, i] = min(max(x, EDGE_LOW), EDGE_HIGH)
+    W[Y, i] = W[NEXT_Y, i] = min(max(y, EDGE_LOW), EDGE_HIGH)
 
 
 def shuffle_enemies(W, M):

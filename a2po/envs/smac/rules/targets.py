@@ -130,7 +130,7 @@ def worst_wounded(i, W, M, U):
     scan = U[kind, T_HEAL_SCAN] + W[RADIUS, i]
     best, lowest, nearest = np.int32(-1), np.float32(2.0), _EVERYWHERE
     for j in range(P):
-        if M[ALIVE, j] == 1 and M[SIDE, j] == M[SIDE, i] and healable(i, j, W, M, U):
+        if M[SIDE, j] == M[SIDE, i] and healable(i, j, W, M, U):
             dx, dy = W[X, j] - W[X, i], W[Y, j] - W[Y, i]
             distance, far = dx * dx + dy * dy, scan + W[RADIUS, j]
             share = W[HP, j] / W[HP_MAX, j]
@@ -140,10 +140,10 @@ def worst_wounded(i, W, M, U):
 
 
 def healable(i, j, W, M, U):
-    """Biological, on the ground, no building, wounded, and not the healer itself."""
+    """Alive, biological, on the ground, no building, wounded, and not the healer itself."""
     attributes = int(U[M[KIND, j], T_ATTRIBUTES])
     living = (attributes & _HEALABLE) != 0 and (attributes & _STRUCTURE) == 0
-    return living and i != j and M[PLANES, j] == 1 and W[HP, j] < W[HP_MAX, j]
+    return M[ALIVE, j] == 1 and living and i != j and M[PLANES, j] == 1 and W[HP, j] < W[HP_MAX, j]
 
 
 def stands_by(i, M, U):
