@@ -180,7 +180,7 @@ def _rule(task: str, name: str, value: Any) -> tuple[float, float]:
     if len(numbers) == 2 and None not in numbers and low <= numbers[0] <= numbers[1] <= high:  # type: ignore[operator]
         return numbers[0], numbers[1]  # type: ignore[return-value]
     if rule.names:
-        allowed = " or ".join(repr(known) for known in rule.names)
+        allowed = " or ".join(str(known).lower() if isinstance(known, bool) else repr(known) for known in rule.names)
     else:
         allowed = f"{'an integer' if rule.whole else 'a number'} from {low:g} to {high:g}"
     suggestion = did_you_mean(value, map(str, rule.names)) if isinstance(value, str) else ""

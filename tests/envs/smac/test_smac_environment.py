@@ -354,6 +354,7 @@ def test_a_rule_is_a_value_or_a_range(name):
         ({"observation": "on_polcy"}, ["'smac' or 'on_policy'", "did you mean 'on_policy'"]),
         ({"terrain": "clif"}, ["'plateau' or 'cliff'", "did you mean 'cliff'"]),
         ({"state": "shared"}, ["'state' is for observation='on_policy'"]),
+        ({"shuffle_enemies": "yes"}, ["'shuffle_enemies' must be false or true, or"]),
     ],
 )
 def test_wrong_options_get_a_way_out(options, words):
