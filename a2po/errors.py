@@ -63,9 +63,14 @@ class DependencyError(UserError):
 
 
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
-    """``"; did you mean 'a', 'b'?"`` for the known names closest to ``name``, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=limit, cutoff=0.5)
-    return f"; did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+    """``"; did you mean 'a' or 'b'?"`` for the known names closest to ``name``, or an empty string.
+
+    Capitals do not count. A name whose last part is all that was given (``3m`` of ``smac/3m``) comes first.
+    """
+    given, spelled = name.lower(), {each.lower(): each for each in known}
+    ends = [each for each in spelled if each.endswith(f"/{given}")]
+    close = [*ends, *(each for each in difflib.get_close_matches(given, spelled, n=limit, cutoff=0.5) if each not in ends)][:limit]
+    return f"; did you mean {' or '.join(repr(spelled[match]) for match in close)}?" if close else ""
 
 
 def at_least(minimum: int, **values: int | None) -> None:

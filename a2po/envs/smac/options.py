@@ -119,6 +119,8 @@ class Options:
 FLAGS = tuple(option.name for option in fields(Options) if option.name != "ranges")
 CHOICES: Mapping[str, tuple[str, ...]] = {"observation": ("smac", "on_policy"), "state": ("agent", "shared")}
 POSITIVE = ("sight_range", "shoot_range", "reward_scale_rate")
+LARGEST = 1_000_000
+"""Of any number: float32 keeps its square, int32 the step."""
 
 
 def rule_ranges(given: Mapping[str, tuple[float, float]], *, robust: bool) -> np.ndarray:
@@ -158,9 +160,9 @@ def _flag(task: str, name: str, value: Any) -> Any:
     if name in CHOICES:
         allowed, good = " or ".join(repr(choice) for choice in CHOICES[name]), value in CHOICES[name]
     elif name in POSITIVE:
-        allowed, good = "a number above 0", _is_number(value) and value > 0
+        allowed, good = f"a number above 0, at most {LARGEST:,}", _is_number(value) and value > 0
     elif name == "max_episode_steps":
-        allowed, good = "an integer >= 1", isinstance(value, int) and _is_number(value) and value >= 1
+        allowed, good = f"an integer from 1 to {LARGEST:,}", isinstance(value, int) and _is_number(value) and value >= 1
     else:
         allowed, good = "true or false", isinstance(value, bool)
     if not good:
@@ -178,7 +180,7 @@ def _rule(task: str, name: str, value: Any) -> tuple[float, float]:
     if len(numbers) == 2 and None not in numbers and low <= numbers[0] <= numbers[1] <= high:  # type: ignore[operator]
         return numbers[0], numbers[1]  # type: ignore[return-value]
     if rule.names:
-        allowed = " or ".join(repr(known) for known in rule.names)
+        allowed = " or ".join(str(known).lower() if isinstance(known, bool) else repr(known) for known in rule.names)
     else:
         allowed = f"{'an integer' if rule.whole else 'a number'} from {low:g} to {high:g}"
     suggestion = did_you_mean(value, map(str, rule.names)) if isinstance(value, str) else ""
@@ -192,4 +194,4 @@ def _rule_value(rule: Rule, value: Any) -> float | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST  # NaN is not

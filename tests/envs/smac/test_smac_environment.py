@@ -316,8 +316,8 @@ def test_robust_battles_differ_and_are_reproducible(battles):
 
 WRONG = [
     *((name, value) for name in CHOICES for value in ("smack", 1, None, True)),
-    *((name, value) for name in POSITIVE for value in (0, -1.0, float("nan"), float("inf"), True, "9", None)),
-    *(("max_episode_steps", value) for value in (0, -1, 1.5, True, "60")),
+    *((name, value) for name in POSITIVE for value in (0, -1.0, float("nan"), float("inf"), 1e200, 10**309, True, "9", None)),
+    *(("max_episode_steps", value) for value in (0, -1, 1.5, 2**40, True, "60")),
     *((name, value) for name in FLAGS if isinstance(getattr(Options(), name), bool) for value in (0, 1, "true", None)),
     *((name, value) for name, rule in RULES.items() for value in (rule.limits[0] - 1, rule.limits[1] + 1, "much", None, [], [1, 2, 3], {})),
     *((name, [rule.limits[1], rule.limits[0]]) for name, rule in RULES.items() if not rule.names),
@@ -372,6 +372,7 @@ def test_a_rule_is_a_value_or_a_range(name):
         ({"observation": "on_polcy"}, ["'smac' or 'on_policy'", "did you mean 'on_policy'"]),
         ({"terrain": "clif"}, ["'plateau' or 'cliff'", "did you mean 'cliff'"]),
         ({"state": "shared"}, ["'state' is for observation='on_policy'"]),
+        ({"shuffle_enemies": "yes"}, ["'shuffle_enemies' must be false or true, or"]),
     ],
 )
 def test_wrong_options_get_a_way_out(options, words):
@@ -380,9 +381,12 @@ def test_wrong_options_get_a_way_out(options, words):
     assert all(word in str(caught.value) for word in words)
 
 
-def test_an_unknown_map_gets_a_suggestion():
-    with pytest.raises(TaskError, match=r"unknown task 'smac/3m5z'.*did you mean .*smac/3s5z"):
-        make("smac/3m5z", 1)
+@pytest.mark.parametrize(
+    ("given", "meant"), [("smac/3m5z", "smac/3s5z"), ("smac/mmm2", "smac/MMM2"), ("MMM2", "smac/MMM2"), ("3m", "smac/3m")]
+)
+def test_an_unknown_map_gets_a_suggestion(given, meant):
+    with pytest.raises(TaskError, match=rf"unknown task '{given}'; did you mean [^?]*'{meant}'"):
+        make(given, 1)
 
 
 @pytest.mark.parametrize("package", ["numba", "gymnasium"])
