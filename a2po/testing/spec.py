@@ -54,7 +54,7 @@ def _fields(spec: TaskSpec) -> None:
         "max_episode_steps": (_whole, "a whole number of at least 1"),
         **{
             name: (lambda value: isinstance(value, bool), "True or False")
-            for name in ("state_per_agent", "reward_per_agent", "exact_state")
+            for name in ("state_per_agent", "reward_per_agent", "exact_state", "observes_ids")
         },
         **{name: (_sequence, "a tuple") for name in ("agents", "metrics", "obs_sizes", "action_spaces", "feature_names", "action_names")},
     }

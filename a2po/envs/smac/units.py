@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Final, Literal
 
 from a2po.envs.smac import fields as f
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LOOPS_PER_SECOND: Final = 16
 FACING_SLACK_DEGREES: Final = 11.25  # beyond half its arc a weapon still begins
@@ -196,6 +197,8 @@ KINDS: Final[tuple[str, ...]] = tuple(UNITS)
 
 def unit_table(units: Sequence[Unit] = _UNITS) -> NDArray[np.float32]:
     """The numbers of `units` as the rules read them, [len(units), TYPE_COLUMNS]; the columns are those of fields.py."""
+    import numpy as np  # here, because listing the tasks reads the maps and shall cost nothing
+
     table = np.zeros((len(units), f.TYPE_COLUMNS), np.float32)
     for row, unit in zip(table, units, strict=True):
         _fill_body(row, unit)
