@@ -109,3 +109,13 @@ def test_recording_holds_real_observations_and_single_choices(make_policy):
     assert (counts[::10] == 1).all()
     assert (counts[1] == [2, 3]).all()
     assert {int(row.argmax()) for row in recording.action_mask[0, :, 1]} == {0, 2}
+
+
+@pytest.mark.parametrize(("error", "passed"), [(1e-4, True), (1e-2, False)])
+def test_logits_are_held_against_the_largest_of_their_row(error: float, passed: bool) -> None:
+    """A trained team is sure of itself: beside a logit of 200 the rounding of a small one is that of sums of such terms."""
+    expected = {"logits": np.array([[200.0, 0.0, parity.ILLEGAL_LOGIT]], np.float32), "action": np.array([0])}
+    actual = {"logits": expected["logits"] + np.array([0.0, error, 0.0], np.float32), "action": np.array([0])}
+    report = parity.ParityReport("marine", 1, (1,), {"logits": 0.0})
+    parity._compare(report, 0, expected, actual)
+    assert report.passed == passed
