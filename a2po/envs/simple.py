@@ -164,7 +164,7 @@ class SimpleEnv:
             kind = str(dtype).removeprefix("torch.")
             raise ActionError(f"{spec.task}: actions must be {kind} {shape}, got {actions.dtype} {list(actions.shape)}")
         chosen: np.ndarray = actions.detach().cpu().numpy()
-        wrong = ~np.isfinite(chosen).all(-1) if self._mask is None else self.alive() & ~_legal(self._mask, chosen)
+        wrong = ~np.isfinite(chosen).all(-1) if self._mask is None else self.alive() & ~legal_choices(self._mask, chosen)
         if wrong.any():
             copy, agent = np.argwhere(wrong)[0].tolist()
             who = f"'{spec.agents[agent]}' in copy {copy}"
@@ -175,7 +175,7 @@ class SimpleEnv:
         return chosen
 
 
-def _legal(mask: np.ndarray, actions: np.ndarray) -> np.ndarray:
+def legal_choices(mask: np.ndarray, actions: np.ndarray) -> np.ndarray:
     """[B, N] bool: the action is one of the agent's legal ones."""
     inside = (actions >= 0) & (actions < mask.shape[-1])
     picked: np.ndarray = np.take_along_axis(mask, np.where(inside, actions, 0)[..., None], axis=-1)[..., 0]

@@ -11,6 +11,7 @@ from gymnasium.spaces import Discrete
 
 from a2po.envs.episodes import EpisodeTracker
 from a2po.envs.protocol import EpisodeRecord, Observations, Step, TaskSpec
+from a2po.envs.simple import legal_choices
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.encoder import Snapshot
 from a2po.envs.smac.filming import Filming
@@ -105,12 +106,11 @@ class StarCraftBattles:
             wanted = [self.num_envs, spec.num_agents]
             raise ActionError(f"{spec.task}: actions must be int64 {wanted}, got {actions.dtype} {list(actions.shape)}")
         chosen: np.ndarray = np.ascontiguousarray(actions.detach().cpu().numpy())
-        inside = (chosen >= 0) & (chosen < self.battle.num_actions)
-        legal = inside & np.take_along_axis(self._mask, np.where(inside, chosen, 0)[..., None], axis=-1)[..., 0]
+        legal = legal_choices(self._mask, chosen)
         if not legal.all():
             copy, agent = np.argwhere(~legal)[0].tolist()
             names, number = spec.action_names[agent], int(chosen[copy, agent])
-            what = f"{number} ({names[number]})" if inside[copy, agent] else f"{number}"
+            what = f"{number} ({names[number]})" if 0 <= number < len(names) else f"{number}"
             can = ", ".join(f"{action} {names[action]}" for action in np.flatnonzero(self._mask[copy, agent]))
             raise ActionError(f"{spec.task}: action {what} of '{spec.agents[agent]}' in copy {copy} is not legal now; legal are: {can}")
         return chosen

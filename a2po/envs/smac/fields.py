@@ -90,7 +90,6 @@ DELAY = 7  # loops that an order takes to reach a unit
 MEDIVAC = 8  # how an enemy medivac understands an attack-move: SCAN_MOVE or IDLE_HEAL
 SIMULTANEOUS = 9  # 1: the blows of one loop fall at once; 0: one after the other
 HEALERS = 10  # how many units heal
-CLOCKS = 11
 
 # Bits of M[EVENT].
 BLOW, SECOND_BLOW, ARRIVAL, EXPLOSION = 1, 2, 4, 8

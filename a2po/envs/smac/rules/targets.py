@@ -9,6 +9,7 @@ from a2po.envs.smac.fields import (
     ALIVE,
     ATTACK,
     ATTACK_MOVE,
+    BIOLOGICAL,
     CLOCK,
     ENERGY,
     GUARD,
@@ -29,6 +30,7 @@ from a2po.envs.smac.fields import (
     SECOND,
     SIDE,
     STOP,
+    STRUCTURE,
     T_ATTRIBUTES,
     T_HEAL,
     T_HEAL_MINIMUM,
@@ -51,7 +53,6 @@ _BEYOND_RANGE = np.int32(1 << 29)
 _HARMLESS = np.int32(1 << 30)
 _NONE = np.int32(0)
 _EVERYWHERE = np.float32(100.0)
-_HEALABLE, _STRUCTURE = 4, 16  # attribute bits
 
 
 def acquire(first, last, W, M, U):
@@ -142,7 +143,7 @@ def worst_wounded(i, W, M, U):
 def healable(i, j, W, M, U):
     """Alive, biological, on the ground, no building, wounded, and not the healer itself."""
     attributes = int(U[M[KIND, j], T_ATTRIBUTES])
-    living = (attributes & _HEALABLE) != 0 and (attributes & _STRUCTURE) == 0
+    living = (attributes & BIOLOGICAL) != 0 and (attributes & STRUCTURE) == 0
     return M[ALIVE, j] == 1 and living and i != j and M[PLANES, j] == 1 and W[HP, j] < W[HP_MAX, j]
 
 

@@ -25,7 +25,7 @@ from a2po.envs.smac.fields import (
     WINDUP,
 )
 
-_NONE, _ONE, _IDLE = np.int32(0), np.int32(1), np.int32(-1)
+_NONE, _ONE = np.int32(0), np.int32(1)
 
 
 def upkeep(first, last, W, M):
