@@ -30,6 +30,7 @@ BUILT_IN_FAMILIES = {
     "tabular": "a2po.envs.tabular",
     "pettingzoo": "a2po.envs.pettingzoo",
     "smac": "a2po.envs.smac",
+    "smacv2": "a2po.envs.smac.smacv2",
 }
 
 

@@ -1,4 +1,4 @@
-"""The family ``smac``: StarCraft micromanagement battles, SMAC's 23 maps, simulated in this process.
+"""The family ``smac``: StarCraft micromanagement battles, simulated in this process: SMAC's 23 maps, and those of ``smacv2``.
 
 SMAC's interface and the game's catalog data, not validated against the game's binary. Light to import: Numba is loaded when a task is made.
 """
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from a2po.envs.protocol import VectorEnv
     from a2po.envs.scripted import ScriptedPlayer
+    from a2po.envs.smac.battle_map import BattleMap
 
 __all__ = ["Duel", "Post", "battle", "duel", "make", "scripted_players", "task_names"]
 
-PREFIX = "smac/"
 _HEAVY = {"duel": "duels", "Duel": "duels", "battle": "sandbox", "Post": "sandbox"}  # loaded when asked for: they need the compiler
 
 
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
 
 def task_names() -> list[str]:
     """All task names of the family, with the family prefix."""
-    return [f"{PREFIX}{name}" for name in MAPS]
+    return [f"smac/{name}" for name in MAPS]
 
 
 def scripted_players() -> dict[str, ScriptedPlayer]:
@@ -58,9 +58,16 @@ def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threa
     """
     if task not in task_names():
         raise TaskError(f"unknown task '{task}'{did_you_mean(task, task_names())}")
+    return make_battle(task, MAPS[task.removeprefix("smac/")], num_envs, seed=seed, device=device, num_threads=num_threads, **options)
+
+
+def make_battle(
+    task: str, battle: BattleMap, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, **options: Any
+) -> VectorEnv:
+    """Build B copies of ``battle`` under the name ``task``; else as ``make``."""
     require(f"the task '{task}'", numba="train", gymnasium="train")
     from a2po.envs.smac.environment import StarCraftBattles
     from a2po.envs.smac.options import parse_options
 
-    battle = MAPS[task.removeprefix(PREFIX)]
-    return StarCraftBattles(task, battle, num_envs, seed=seed, device=device, num_threads=num_threads, options=parse_options(task, options))
+    parsed = parse_options(task, options, battle.defaults)
+    return StarCraftBattles(task, battle, num_envs, seed=seed, device=device, num_threads=num_threads, options=parsed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from a2po.envs.smac.maps import ACTIONS_BEFORE_TARGETS, BattleMap
+from a2po.envs.smac.battle_map import ACTIONS_BEFORE_TARGETS, BattleMap
 
 Features = tuple[str, ...]
 Blocks = dict[str, Features]
@@ -58,20 +58,22 @@ AROUND: Final = ((0, 4), (0, -4), (4, 0), (-4, 0), (2, 2), (-2, -2), (2, -2), (-
 _AROUND_NAMES: Final = (*(f"{direction}_4" for direction in DIRECTIONS), "north_east_2", "south_west_2", "south_east_2", "north_west_2")
 
 
-def heals(battle: BattleMap, kind: str) -> bool:
-    """Whether a type of unit uses its target actions to heal, and shows its energy instead of a cooldown."""
-    return battle.map_type == "MMM" and battle.unit(kind).heal is not None
-
-
 def action_names(battle: BattleMap) -> tuple[tuple[str, ...], ...]:
     """The names of each agent's actions. A healer's targets are allies, and slots that never become legal are unused."""
-    always = ("no_op", "stop", *DIRECTIONS)
-    attacks = tuple(f"attack_enemy_{enemy}" for enemy in range(battle.num_enemies))
-    heal_actions = tuple(
-        f"heal_{battle.agents[slot]}" if slot < battle.num_agents and not heals(battle, battle.ally_kinds[slot]) else f"unused_{slot}"
-        for slot in range(battle.num_actions - ACTIONS_BEFORE_TARGETS)
-    )
-    return tuple((*always, *(heal_actions if heals(battle, kind) else attacks)) for kind in battle.ally_kinds)
+    return tuple(("no_op", "stop", *DIRECTIONS, *_target_names(battle, types)) for types in battle.ally_types)
+
+
+def _target_names(battle: BattleMap, types: tuple[str, ...]) -> list[str]:
+    """Of the actions on targets of an agent that can be of these types."""
+    healing = [battle.unit(kind).heal is not None for kind in types]
+    patients = [any(battle.unit(kind).heal is None for kind in each) for each in battle.ally_types]
+    names = []
+    for slot in range(battle.num_actions - ACTIONS_BEFORE_TARGETS):
+        what = [f"attack_enemy_{slot}"] if slot < battle.num_enemies and not all(healing) else []
+        if any(healing) and slot < battle.num_agents and patients[slot]:
+            what.append(f"heal_{battle.agents[slot]}")
+        names.append("_or_".join(what) or f"unused_{slot}")
+    return names
 
 
 class ColumnNames:
@@ -105,12 +107,12 @@ class ColumnNames:
         return ("timestep",)
 
     def _unit(self, prefix: str, features: Features, ally: int) -> Iterator[str]:
-        kind = self.battle.ally_kinds[ally]
+        healing = [self.battle.unit(kind).heal is not None for kind in self.battle.ally_types[ally]]
         for feature in features:
             if feature == "last":
                 yield from (f"{prefix}_last_{action}" for action in self.actions[ally])
             elif feature == "cooldown":
-                yield f"{prefix}_{'energy' if heals(self.battle, kind) else 'cooldown'}"
+                yield f"{prefix}_{'energy' if all(healing) else 'energy_or_cooldown' if any(healing) else 'cooldown'}"
             else:
                 yield from self._columns(prefix, feature, self.battle.ally_type_order)
 

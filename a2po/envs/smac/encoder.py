@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from a2po.envs.smac.battle_map import ACTIONS_BEFORE_TARGETS
 from a2po.envs.smac.columns import AROUND, Blocks
 from a2po.envs.smac.layout import (
     HALF_MAP,
@@ -27,7 +28,6 @@ from a2po.envs.smac.layout import (
     S_SIGHT_SQUARED,
     Layout,
 )
-from a2po.envs.smac.maps import ACTIONS_BEFORE_TARGETS
 
 __all__ = ["Encoder", "Layout", "Snapshot"]
 

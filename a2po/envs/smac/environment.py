@@ -13,10 +13,10 @@ from a2po.envs.episodes import EpisodeTracker
 from a2po.envs.protocol import EpisodeRecord, Observations, Step, TaskSpec
 from a2po.envs.simple import legal_choices
 from a2po.envs.smac import fields as f
+from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.encoder import Snapshot
 from a2po.envs.smac.filming import Filming
 from a2po.envs.smac.layout import Layout
-from a2po.envs.smac.maps import BattleMap
 from a2po.envs.smac.options import Options
 from a2po.envs.smac.rendering import picture_size
 from a2po.envs.smac.rules.battle import LOOPS_PER_STEP

@@ -32,7 +32,12 @@ HP_REGEN, SHIELD_REGEN = 25, 26  # per loop
 WISH_X, WISH_Y = 27, 28  # what the unit walks to or looks at in this loop
 SPEED = 29  # cells per loop
 TURN_COS, TURN_SIN = 30, 31  # of the largest turn per loop
-FLOATS = 32
+VIEW_X, VIEW_Y = 32, 33  # of an agent with a cone of sight: where it looks, unit vector
+KNOWN_X, KNOWN_Y = 34, 35  # where the unit stood at the last observation that found it alive; SMACv2 looks there for the dead
+ACCURACY = 36  # chance that an agent's order to a target gets through
+FRAILTY = 37  # share of its life below which an agent dies
+STRENGTH = 38  # factor on the damage that the unit does
+FLOATS = 39
 
 # Rows of M.
 KIND = 0  # row of the table of unit types; -1: an empty column
@@ -62,7 +67,11 @@ REACHES = 23  # plane bits that the unit can hurt; a healer threatens all
 EVENT = 24  # bits: what falls in this loop
 QUEUE = 25  # in which order
 DETOUR = 26  # sixteenths of a turn that the unit turns off its way, left or right (< 0), to get round bodies
-INTS = 27
+RIGHT = 27  # of an enemy: bits of the agents that may see it
+SHOWN_TO = 28  # of an enemy: bits of the agents that might see it when their turn to look came
+OWNER = 29  # of an enemy: the agent that saw it first, or -1
+MASKED = 30  # of an enemy: bits of the agents that cannot make out its life and type
+INTS = 31
 
 # Columns of W[RULE]: the options as this battle drew them.
 JITTER_LOW, JITTER_HIGH = 0, 1  # loops added to a weapon's period
@@ -78,7 +87,9 @@ HEAD_START = 10  # loops that the enemy has been moving when the agents see it f
 PACKING = 11  # 0: both sides' groups are packed alike; 1: the enemies' as in a mirror
 STEERING = 12  # 0: who is blocked goes round; 1: everybody walks straight on
 LINE_DELAY = 13  # loops from a colossus' blow to its damage
-RULES = 14
+ENEMY_DAMAGE = 14  # factor on what the enemies' weapons do
+ENEMY_SPEED = 15  # factor on how fast they walk
+RULES = 16
 
 # Columns of M[CLOCK].
 SEED_LOW, SEED_HIGH = 0, 1  # of the episode, as bit patterns
@@ -90,6 +101,9 @@ DELAY = 7  # loops that an order takes to reach a unit
 MEDIVAC = 8  # how an enemy medivac understands an attack-move: SCAN_MOVE or IDLE_HEAL
 SIMULTANEOUS = 9  # 1: the blows of one loop fall at once; 0: one after the other
 HEALERS = 10  # how many units heal
+CHASE = 11  # 1: idle enemies are sent against the nearest ally twice a second
+PHASE = 12  # game loop, modulo that half second, in which it happens
+OPPONENT = 13  # who leads the enemies, one of the numbers below
 
 # Bits of M[EVENT].
 BLOW, SECOND_BLOW, ARRIVAL, EXPLOSION = 1, 2, 4, 8
@@ -102,6 +116,14 @@ ATTACK_MOVE = 3  # to the goal, fighting whom it meets
 HUNT = 4  # the nearest foe wherever it is, until it is dead, then the next
 GUARD = 5  # fight who comes, stay
 HEAL = 6  # the order's target
+
+# M[CLOCK, OPPONENT]: who leads the enemies.
+BUILT_IN = 0  # the battle's own orders
+HEURISTIC = 1  # SMAC's script: the nearest one until it is dead
+FOCUS_FIRE = 2  # all on one
+KITING = 3  # shoot, and step back while the weapon is not ready
+RIVALS = 4  # actions from outside: another team
+OPPONENTS = 5
 
 # M[RANK]: who gives way to whom.
 FIGHTING, MOVING, IDLE = 0, 1, 2

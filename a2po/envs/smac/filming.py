@@ -38,7 +38,7 @@ class Filming:
             if loop * count // LOOPS_PER_STEP == len(found):
                 found.append(self._draw(copy, W, M))
             if loop == M[f.CLOCK, f.DELAY]:
-                command(0, int(M[f.CLOCK, f.NUM_ALLIES]), W, M, self._table, actions)  # type: ignore[no-untyped-call]
+                command(0, W, M, self._table, *stage.layout, actions)  # type: ignore[no-untyped-call]
             stage.loop(UNSEEN)
         return found
 

@@ -8,8 +8,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from a2po.envs.smac.columns import AROUND, OBS_FORMS, STATE_FORMS, Blocks, ColumnNames, action_names, heals
-from a2po.envs.smac.maps import BattleMap
+from a2po.envs.smac.battle_map import ACTIONS_BEFORE_TARGETS, BattleMap
+from a2po.envs.smac.columns import AROUND, OBS_FORMS, STATE_FORMS, Blocks, ColumnNames, action_names
 
 # Entries of `Layout.table`. Offsets are columns of an observation or state; -1: that part is missing.
 L_AGENTS, L_ENEMIES, L_ACTIONS = 0, 1, 2
@@ -23,8 +23,10 @@ L_OBS_SIZE, L_STATE_SIZE = 11, 12
 L_MOVE, L_ENEMY, L_ALLY, L_OWN, L_ID, L_TIME = 13, 14, 15, 16, 17, 18  # offsets in an observation
 L_STATE_MOVE, L_STATE_ENEMY, L_STATE_ALLY, L_STATE_OWN, L_STATE_ID, L_STATE_TIME, L_STATE_LAST = 19, 20, 21, 22, 23, 24, 25
 L_ENEMY_WIDTH, L_ALLY_WIDTH, L_STATE_ENEMY_WIDTH, L_STATE_ALLY_WIDTH = 26, 27, 28, 29  # columns per unit
-L_AROUND = 30  # 2 * place + L_AROUND: how far east and north lies each cell of AROUND; the ninth is the own one
-L_KIND = 48  # 3 * kind + L_KIND: the bit of its type among allies, among enemies (-1: none); 1 if its target actions heal
+L_FIRST_TARGET = 30  # number of the first action on a target
+L_OPEN_TARGETS = 31  # 1: the mask shows all living targets
+L_AROUND = 44  # 2 * place + L_AROUND: how far east and north lies each cell of AROUND; the ninth is the own one
+L_KIND = 62  # 3 * kind + L_KIND: the bit of its type among allies, among enemies (-1: none); 1 if its target actions heal
 
 STATE_SMAC, STATE_SHARED, STATE_AGENT = 0, 1, 2
 
@@ -124,8 +126,8 @@ Named = dict[str, tuple[str, ...]]
 
 def _present(battle: BattleMap, form: Blocks, timestep: bool, last: bool) -> Blocks:
     """The form without what is switched off, and without the shields of sides that are not Protoss."""
-    enemy = () if _has_shield(battle, battle.enemy_kinds) else ("shield",)
-    ally = (*(() if _has_shield(battle, battle.ally_kinds) else ("shield",)), *(() if last else ("last",)))
+    enemy = () if _has_shield(battle, battle.enemy_types) else ("shield",)
+    ally = (*(() if _has_shield(battle, battle.ally_types) else ("shield",)), *(() if last else ("last",)))
     return {
         block: tuple(feature for feature in features if feature not in (enemy if block == "enemy" else ally))
         for block, features in form.items()
@@ -133,8 +135,8 @@ def _present(battle: BattleMap, form: Blocks, timestep: bool, last: bool) -> Blo
     }
 
 
-def _has_shield(battle: BattleMap, kinds: tuple[str, ...]) -> bool:
-    return any(battle.unit(kind).race == "P" for kind in kinds)
+def _has_shield(battle: BattleMap, types: tuple[tuple[str, ...], ...]) -> bool:
+    return any(battle.unit(kind).race == "P" for each in types for kind in each)
 
 
 def _named(names: ColumnNames, blocks: Blocks, agent: int, *, skip_self: bool) -> Named:
@@ -155,10 +157,11 @@ def _table(battle: BattleMap, flags: Flags, obs: Named, state: Named, obs_last: 
     table = np.full(L_KIND + 3 * len(battle.units), -1, np.int32)
     table[[L_AGENTS, L_ENEMIES, L_ACTIONS]] = battle.num_agents, battle.num_enemies, battle.num_actions
     table[L_TYPES] = battle.unit_type_bits
-    table[[L_ALLY_SHIELD, L_ENEMY_SHIELD]] = _has_shield(battle, battle.ally_kinds), _has_shield(battle, battle.enemy_kinds)
+    table[[L_ALLY_SHIELD, L_ENEMY_SHIELD]] = _has_shield(battle, battle.ally_types), _has_shield(battle, battle.enemy_types)
     table[[L_OBS_LAST, L_ON_POLICY, L_STATE_FORM]] = obs_last, flags.observation == "on_policy", state_form
     table[[L_PATHING, L_HEIGHT]] = flags.obs_pathing_grid, flags.obs_terrain_height
     table[[L_OBS_SIZE, L_STATE_SIZE]] = len(_joined(obs)), len(_joined(state))
+    table[[L_FIRST_TARGET, L_OPEN_TARGETS]] = ACTIONS_BEFORE_TARGETS, 0
     table[L_AROUND:L_KIND] = np.ravel((*AROUND, (0, 0)))
     blocks = ("move", "enemy", "ally", "own", "id", "time", "last")
     for first, offsets in ((L_MOVE, _offsets(obs)), (L_STATE_MOVE, _offsets(state))):
@@ -172,7 +175,7 @@ def _table(battle: BattleMap, flags: Flags, obs: Named, state: Named, obs_last: 
     table[L_STATE_ALLY_WIDTH] = len(state["ally"]) // (max(others, 1) if state_form == STATE_AGENT else battle.num_agents)
     for kind, unit in enumerate(battle.units):
         bits = [order.index(unit.name) if unit.name in order else -1 for order in (battle.ally_type_order, battle.enemy_type_order)]
-        table[L_KIND + 3 * kind : L_KIND + 3 * kind + 3] = *bits, heals(battle, unit.name)
+        table[L_KIND + 3 * kind : L_KIND + 3 * kind + 3] = *bits, unit.heal is not None
     return table
 
 

@@ -1,98 +1,10 @@
-"""SMAC's 23 battles, with the numbers of its map archives: who fights whom, where they stand, what the enemy is told, the step limit."""
+"""SMAC's 23 battles, with the numbers of its map archives."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from a2po.envs.smac.units import UNITS, Unit
-
-Point = tuple[float, float]
-Groups = tuple[tuple[str, int], ...]
-
-ACTIONS_BEFORE_TARGETS: Final = 6  # no-op, stop, north, south, east, west
-REWARD_WIN: Final = 200
-REWARD_DEATH: Final = 10
-
-
-@dataclass(frozen=True)
-class BattleMap:
-    """One battle. Points are cells, x east and y north, on a map of 32 by 32."""
-
-    name: str
-    allies: Groups
-    """(type, count) in the order of the agents; a type may come in several groups that stand apart."""
-    enemies: Groups
-    """(type, count) in the order in which the map creates them, which is the order of the observations and of the attack actions."""
-    limit: int
-    """Environment steps; an episode that reaches it is not won."""
-    map_type: str
-    """SMAC's word for what fights here; "MMM" changes the rules: medivacs show their energy, heal by actions and cannot win alone."""
-    ally_points: tuple[Point, ...]
-    """Where each group of `allies` is created; its units are packed around the point."""
-    enemy_points: tuple[Point, ...]
-    order_segment: tuple[Point, Point]
-    """The enemy's attack-move goes to a point that each episode draws between these two (mostly they are one)."""
-    enemy_order: Literal["attack_move", "hunt", "guard"] = "attack_move"
-    """hunt: attack the allied units wherever they are; guard: stay, and fight who comes."""
-    terrain: str = "open_band"
-    ally_type_order: tuple[str, ...] = ()
-    """Types in the order of their bit in observations and states; empty: no type bits, because each side has one type."""
-    enemy_type_order: tuple[str, ...] = ()
-    units: tuple[Unit, ...] = field(default=tuple(UNITS.values()), repr=False)
-    """The types there are, in the order of the unit table's rows."""
-
-    @cached_property
-    def ally_kinds(self) -> tuple[str, ...]:
-        """The type of each allied unit."""
-        return tuple(kind for kind, count in self.allies for _ in range(count))
-
-    @cached_property
-    def enemy_kinds(self) -> tuple[str, ...]:
-        """The type of each enemy."""
-        return tuple(kind for kind, count in self.enemies for _ in range(count))
-
-    @property
-    def num_agents(self) -> int:
-        """Allied units."""
-        return len(self.ally_kinds)
-
-    @property
-    def num_enemies(self) -> int:
-        """Enemy units, the targets of the attack actions."""
-        return len(self.enemy_kinds)
-
-    @property
-    def num_actions(self) -> int:
-        """Six and one attack per enemy; medivacs use the first of these on their own side."""
-        return ACTIONS_BEFORE_TARGETS + self.num_enemies
-
-    @property
-    def unit_type_bits(self) -> int:
-        """Length of the one-hot of a unit's type in observations and states."""
-        return max(len(self.ally_type_order), len(self.enemy_type_order))
-
-    @cached_property
-    def agents(self) -> tuple[str, ...]:
-        """The agents' names: the type and a count per type."""
-        kinds = self.ally_kinds
-        return tuple(f"{kind}_{kinds[:agent].count(kind)}" for agent, kind in enumerate(kinds))
-
-    @property
-    def max_reward(self) -> float:
-        """What a win without enemy regeneration adds up to before scaling: all hp and shields, the deaths and the win."""
-        total = sum(self.unit(kind).hp + self.unit(kind).shield for kind in self.enemy_kinds)
-        return total + REWARD_DEATH * self.num_enemies + REWARD_WIN
-
-    def unit(self, kind: str) -> Unit:
-        """The numbers of a type."""
-        return self.units[self.row(kind)]
-
-    def row(self, kind: str) -> int:
-        """The row of the unit table."""
-        return next(row for row, unit in enumerate(self.units) if unit.name == kind)
-
+from a2po.envs.smac.battle_map import BattleMap, Groups, Point
 
 # The order of the type bits, allies and enemies. The enemies of a map with stalkers and zealots are counted the other way round.
 _TYPE_ORDERS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -132,12 +44,13 @@ def _map(
         ally_groups,
         enemy_groups,
         limit,
-        map_type,
         ally_points=ally_points * (len(ally_groups) // len(ally_points)),
         enemy_points=enemy_points * (len(enemy_groups) // len(enemy_points)),
         order_segment=other.pop("order_segment", (ally_points[0], ally_points[0])),
         ally_type_order=ally_order,
         enemy_type_order=enemy_order,
+        map_type=map_type,
+        healers_end="one",
         **other,
     )
 

@@ -55,6 +55,10 @@ RULES: Mapping[str, Rule] = {
     "damage_order": Rule((f.AT_ONCE,), (0.0, 0.0), (0.0, 1.0), (0.0, 1.0), names=("random", "simultaneous"), whole=True),
     # Whether the enemies of one type change places between episodes.
     "shuffle_enemies": Rule((f.SHUFFLE,), (0.0, 0.0), (0.0, 1.0), (0.0, 1.0), names=(False, True), whole=True),
+    # A factor on the damage that enemies do.
+    "enemy_damage": Rule((f.ENEMY_DAMAGE,), (1.0, 1.0), (0.9, 1.1), (0.1, 10.0)),
+    # A factor on the speed of enemies.
+    "enemy_speed": Rule((f.ENEMY_SPEED,), (1.0, 1.0), (0.95, 1.05), (0.1, 10.0)),
     # Game loops that the enemy has been moving at the first observation.
     "head_start": Rule((f.HEAD_START,), (2.0, 2.0), (1.0, 3.0), (0.0, 16.0), whole=True),
 }
@@ -85,11 +89,52 @@ class Options:
     state_timestep_number: bool = False
     """Show the critic how much of the episode is over."""
 
+    obs_own_pos: bool = False
+    """With ``smac``: show an agent where on the map it is."""
+
+    use_unit_ranges: bool = False
+    """Each type of unit has its own ranges, as in SMACv2; then ``sight_range`` and ``shoot_range`` are not used."""
+
+    min_attack_range: float = 2.0
+    """With ``use_unit_ranges``: cells, centre to centre; no type's range to attack is shorter."""
+
     sight_range: float = 9.0
     """Cells, centre to centre, up to which an agent sees units."""
 
     shoot_range: float = 6.0
     """Cells, centre to centre, up to which the action mask lets an agent attack."""
+
+    conic_fov: bool = False
+    """With ``smac``: an agent sees, and can attack, only what lies in a cone, which actions of its own turn."""
+
+    num_fov_actions: int = 12
+    """With ``conic_fov``: how many directions there are; the cone is as wide as from one to the next."""
+
+    smacv2_cone_bug: bool = False
+    """With ``conic_fov``: test angles by their tangents, as SMACv2 does: near north and south the cone is not where it should be."""
+
+    prob_obs_enemy: float = 1.0
+    """With ``smac``: an enemy in sight belongs to the first agent that saw it; each other agent may see it with this probability, until
+    that first one is dead."""
+
+    smacv2_head_bug: bool = False
+    """With ``smac``: what an agent sees of the enemies is blank up to the last one that it may not see, as in SMACv2; one that
+    nobody has seen yet is one of these."""
+
+    action_mask: bool = True
+    """False: the mask allows an attack on any living enemy. What is out of range is not done, and the order before stays in force."""
+
+    attack_probability: tuple[float, float] = (1.0, 1.0)
+    """With ``smac``: from where to where each agent draws the chance that its orders to targets get through; it sees its own."""
+
+    health_level: tuple[float, float] = (0.0, 0.0)
+    """With ``smac``: from where to where each agent draws the share of its life below which it dies; it sees its own."""
+
+    observe_teammates: bool = True
+    """With drawn probabilities or levels: show those of the allies, too."""
+
+    enemy_mask: float = 0.0
+    """With ``smac``: the chance, for each agent and enemy, that the agent cannot make out that enemy's life and type."""
 
     reward_only_positive: bool = True
     """SMAC's default: the absolute value of the enemies' losses, so that shields that grow back pay; else own losses cost half."""
@@ -118,7 +163,12 @@ class Options:
 
 FLAGS = tuple(option.name for option in fields(Options) if option.name != "ranges")
 CHOICES: Mapping[str, tuple[str, ...]] = {"observation": ("smac", "on_policy"), "state": ("agent", "shared")}
-POSITIVE = ("sight_range", "shoot_range", "reward_scale_rate")
+POSITIVE = ("sight_range", "shoot_range", "min_attack_range", "reward_scale_rate")
+SHARES = ("prob_obs_enemy", "enemy_mask")
+RANGES_OF_SHARES = ("attack_probability", "health_level")
+WHOLE = {"max_episode_steps": (1, 1_000_000), "num_fov_actions": (3, 64)}
+SMAC_ONLY = ("obs_own_pos", "conic_fov", "prob_obs_enemy", "smacv2_head_bug", "attack_probability", "health_level", "enemy_mask")
+"""Options that only the form ``smac`` of the observations can show."""
 LARGEST = 1_000_000
 """Of any number: float32 keeps its square, int32 the step."""
 
@@ -135,8 +185,8 @@ def rule_ranges(given: Mapping[str, tuple[float, float]], *, robust: bool) -> np
     return ranges
 
 
-def parse_options(task: str, given: Mapping[str, Any]) -> Options:
-    """Check the options that a user gave.
+def parse_options(task: str, given: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Options:
+    """Check the options that a user gave; ``defaults`` are those of the battle.
 
     Raises:
         TaskError: an option is unknown, or its value is not allowed.
@@ -144,7 +194,7 @@ def parse_options(task: str, given: Mapping[str, Any]) -> Options:
     known = [*FLAGS, *RULES]
     flags: dict[str, Any] = {}
     rules: dict[str, tuple[float, float]] = {}
-    for name, value in given.items():
+    for name, value in {**(defaults or {}), **given}.items():
         if name in RULES:
             rules[name] = _rule(task, name, value)
         elif name in FLAGS:
@@ -153,7 +203,12 @@ def parse_options(task: str, given: Mapping[str, Any]) -> Options:
             raise TaskError(f"{task}: unknown option '{name}'{did_you_mean(name, known)} (options: {', '.join(known)})")
     if "state" in flags and flags.get("observation") != "on_policy":
         raise TaskError(f"{task}: option 'state' is for observation='on_policy'; SMAC's own form has one state: leave it out")
-    return Options(**flags, ranges=rule_ranges(rules, robust=bool(flags.get("robust"))))
+    options = Options(**flags, ranges=rule_ranges(rules, robust=bool(flags.get("robust"))))
+    plain = Options()
+    strange = [name for name in SMAC_ONLY if getattr(options, name) != getattr(plain, name)]
+    if options.observation == "on_policy" and strange:
+        raise TaskError(f"{task}: option '{strange[0]}' is for observation='smac'")
+    return options
 
 
 def _flag(task: str, name: str, value: Any) -> Any:
@@ -161,8 +216,15 @@ def _flag(task: str, name: str, value: Any) -> Any:
         allowed, good = " or ".join(repr(choice) for choice in CHOICES[name]), value in CHOICES[name]
     elif name in POSITIVE:
         allowed, good = f"a number above 0, at most {LARGEST:,}", _is_number(value) and value > 0
-    elif name == "max_episode_steps":
-        allowed, good = f"an integer from 1 to {LARGEST:,}", isinstance(value, int) and _is_number(value) and value >= 1
+    elif name in WHOLE:
+        low, high = WHOLE[name]
+        allowed, good = f"an integer from {low} to {high:,}", isinstance(value, int) and _is_number(value) and low <= value <= high
+    elif name in SHARES:
+        allowed, good = "a number from 0 to 1", _is_number(value) and 0 <= value <= 1
+    elif name in RANGES_OF_SHARES:
+        value = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+        allowed = "a number from 0 to 1, or a range [low, high] of these"
+        good = len(value) == 2 and all(map(_is_number, value)) and 0 <= value[0] <= value[1] <= 1
     else:
         allowed, good = "true or false", isinstance(value, bool)
     if not good:

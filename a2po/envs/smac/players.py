@@ -14,9 +14,9 @@ from torch import Tensor
 
 from a2po.envs.protocol import Observations
 from a2po.envs.scripted import ScriptedPlayer
+from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.encoder import Snapshot
 from a2po.envs.smac.fields import T_HP
-from a2po.envs.smac.maps import BattleMap
 from a2po.envs.smac.units import KINDS, unit_table
 
 NOTHING, STOP, FIRST_MOVE, FIRST_TARGET = 0, 1, 2, 6  # actions

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from a2po.envs.smac import fields as f
+from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.layout import Layout
-from a2po.envs.smac.maps import BattleMap
 from a2po.envs.smac.options import Options, parse_options
 from a2po.envs.smac.rules.orders import break_off
 from a2po.envs.smac.rules.scoring import GOING, LOST, WIPED_OUT, WON
@@ -238,11 +238,11 @@ def _map_of(sides: Sequence[Sequence[Post]]) -> BattleMap:
         allies,
         enemies,
         limit=10_000,
-        map_type="MMM" if "medivac" in (*ally_types, *enemy_types) else "sandbox",
         ally_points=points[0],
         enemy_points=points[1],
         order_segment=(points[0][0], points[0][0]),
         enemy_order="guard",
+        healers_end="one",
         ally_type_order=ally_types if len(ally_types) > 1 else (),
         enemy_type_order=enemy_types if len(enemy_types) > 1 else (),
     )

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from a2po.envs.smac import fields as f
+from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.layout import Layout
-from a2po.envs.smac.maps import REWARD_DEATH, REWARD_WIN, BattleMap
+from a2po.envs.smac.mustering import muster
 from a2po.envs.smac.options import Options
 from a2po.envs.smac.rules.battle import BEGIN_BATTLES, LOOP_BATTLES, STEP_BATTLES
 from a2po.envs.smac.rules.scoring import (
     S_ABSOLUTE,
     S_DEATH,
+    S_DEFEAT,
     S_HEALERS_LOSE,
     S_NEGATIVE,
     S_SCALE,
@@ -25,14 +27,9 @@ from a2po.envs.smac.rules.scoring import (
     S_WIN,
     SCORE_COLUMNS,
 )
-from a2po.envs.smac.rules.spawning import R_KIND, R_ORDER, R_SIDE, ROSTER_ROWS
-from a2po.envs.smac.spawn import layout as standing_places
 from a2po.envs.smac.specialise import bends, compiled
 from a2po.envs.smac.terrain import Terrain
 from a2po.envs.smac.units import unit_table
-
-ENEMY_ORDERS = {"attack_move": f.ATTACK_MOVE, "hunt": f.HUNT, "guard": f.GUARD}
-NEGATIVE_SHARE = 0.5  # of the own side's losses, where they count; SMAC's default
 
 SMALLEST_SHARE = 32  # battles; with less than that for each thread, waking it costs more than it does
 
@@ -76,16 +73,14 @@ class Simulation:
         self.results = np.zeros(num_envs, np.int32)
         self._all = np.arange(num_envs)
         self._play: Callable[..., None] = compiled(size).play_battles
-        places = np.zeros((2, size + 2, 2), np.float32)
-        for packing, mirrored in zip(places, (False, True), strict=True):
-            stand = standing_places(battle, terrain, mirrored=mirrored) if standing is None else standing
-            packing[: len(stand)], packing[size:] = stand, battle.order_segment
         ground = np.ascontiguousarray(np.concatenate([terrain.walkable, terrain.level[None]]), np.int8)
         table = unit_table(battle.units)
         scores = score_parameters(battle, options)
-        self._shared = (table, ground, terrain.height, bends(terrain), scores, muster(battle, size), places, options.ranges)
-        self._layout = (layout.table, layout.scales)
+        gathering = muster(battle, terrain, options, size, standing)
+        self._shared = (table, ground, terrain.height, bends(terrain), scores, gathering, options.ranges)
+        self.layout = (layout.table, layout.scales)
         self._no_actions = np.zeros((num_envs, battle.num_agents), np.int64)
+        self._no_rivals = np.zeros((num_envs, battle.num_enemies), np.int64)
         self._no_seeds = np.zeros((num_envs, 2), np.int32)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._threads = min(num_threads or cores, max(1, num_envs // SMALLEST_SHARE))
@@ -94,21 +89,24 @@ class Simulation:
     def begin(self, copies: np.ndarray, seeds: np.ndarray, shown: Shown) -> None:
         """Begin the battles ``copies`` [K] with ``seeds`` [K] int64, and show them."""
         halves = np.ascontiguousarray(seeds, np.int64).view(np.int32).reshape(-1, 2)
-        self._share(BEGIN_BATTLES, np.asarray(copies, np.int64), halves, self._no_actions, shown)
+        self._share(BEGIN_BATTLES, np.asarray(copies, np.int64), halves, self._no_actions, self._no_rivals, shown)
 
-    def step(self, actions: np.ndarray, shown: Shown) -> None:
-        """Play one step of all battles with ``actions`` [B, N] int64: sets ``rewards`` [B] and ``results`` [B], and shows them."""
-        self._share(STEP_BATTLES, self._all, self._no_seeds, actions, shown)
+    def step(self, actions: np.ndarray, shown: Shown, rivals: np.ndarray | None = None) -> None:
+        """Play one step of all battles with ``actions`` [B, N] int64: sets ``rewards`` [B] and ``results`` [B], and shows them.
+
+        ``rivals`` [B, E] int64 are the actions of the enemies, in battles that another team leads them in.
+        """
+        self._share(STEP_BATTLES, self._all, self._no_seeds, actions, self._no_rivals if rivals is None else rivals, shown)
 
     def loop(self, shown: Shown) -> None:
         """Play one game loop of all battles, without orders; nothing is shown."""
-        self._share(LOOP_BATTLES, self._all, self._no_seeds, self._no_actions, shown)
+        self._share(LOOP_BATTLES, self._all, self._no_seeds, self._no_actions, self._no_rivals, shown)
 
-    def _share(self, what: int, copies: np.ndarray, seeds: np.ndarray, actions: np.ndarray, shown: Shown) -> None:
+    def _share(self, what: int, copies: np.ndarray, seeds: np.ndarray, actions: np.ndarray, rivals: np.ndarray, shown: Shown) -> None:
         """Let each thread, this one included, do one range of ``copies``. A battle depends on no other: the split cannot matter."""
         table, ground, height, paths, scores, *begin = self._shared
-        state = (self.units, self.marks, table, ground, height, paths, scores, *begin, *self._layout)
-        arguments = (copies, seeds, actions, self.rewards, self.results, shown, *state)
+        state = (self.units, self.marks, table, ground, height, paths, scores, *begin, *self.layout)
+        arguments = (copies, seeds, actions, rivals, self.rewards, self.results, shown, *state)
         threads = min(self._threads, max(1, len(copies) // SMALLEST_SHARE))
         ends = [len(copies) * share // threads for share in range(threads + 1)]
         helpers = []
@@ -130,23 +128,13 @@ def battle_size(battle: BattleMap) -> int:
     return next(size for size in f.SIZES if size >= battle.num_agents + battle.num_enemies)
 
 
-def muster(battle: BattleMap, size: int) -> np.ndarray:
-    """The roster, int32 [ROSTER_ROWS, P]: allies wait for their agents' orders, enemies have the map's."""
-    roster = np.full((ROSTER_ROWS, size), -1, np.int32)
-    kinds = [battle.row(kind) for kind in (*battle.ally_kinds, *battle.enemy_kinds)]
-    agents, everybody = battle.num_agents, len(kinds)
-    roster[R_KIND, :everybody] = kinds
-    roster[R_SIDE, :everybody] = [0] * agents + [1] * battle.num_enemies
-    roster[R_ORDER] = f.STOP
-    roster[R_ORDER, agents:everybody] = ENEMY_ORDERS[battle.enemy_order]
-    return roster
-
-
 def score_parameters(battle: BattleMap, options: Options) -> np.ndarray:
     """float32 [SCORE_COLUMNS]: how a step is scored."""
     scores: Any = np.zeros(SCORE_COLUMNS, np.float32)
-    scores[S_DEATH], scores[S_WIN], scores[S_NEGATIVE] = REWARD_DEATH, REWARD_WIN, NEGATIVE_SHARE
+    scores[S_DEATH], scores[S_WIN], scores[S_DEFEAT] = battle.reward_death, battle.reward_win, battle.reward_defeat
+    scores[S_NEGATIVE] = battle.reward_negative_scale
     scores[S_ABSOLUTE], scores[S_SPARSE] = options.reward_only_positive, options.reward_sparse
     scores[S_SCALE] = options.reward_scale_rate / battle.max_reward if options.reward_scale else 1.0
-    scores[S_HEALERS_LOSE] = battle.map_type == "MMM"
+    somebody_heals = any(battle.unit(kind).heal for types in (*battle.ally_types, *battle.enemy_types) for kind in types)
+    scores[S_HEALERS_LOSE] = ("one", "any").index(battle.healers_end) + 1 if somebody_heals else 0
     return np.asarray(scores)

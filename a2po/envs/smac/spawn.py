@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from a2po.envs.smac.battle_map import Area, BattleMap, Groups, Point
 from a2po.envs.smac.fields import SIZE
-from a2po.envs.smac.maps import BattleMap, Groups, Point
 from a2po.envs.smac.terrain import Terrain, load_terrain
 from a2po.envs.smac.units import Unit
 from a2po.errors import TaskError
@@ -45,7 +45,7 @@ def layout(battle: BattleMap, terrain: Terrain | None = None, *, mirrored: bool 
 
 
 def _place_groups(
-    battle: BattleMap, groups: Groups, points: tuple[Point, ...], placed: Placed, blocked: NDArray[np.int64], sense: int = 1
+    battle: BattleMap, groups: Groups, points: tuple[Point | Area, ...], placed: Placed, blocked: NDArray[np.int64], sense: int = 1
 ) -> dict[str, list[Point]]:
     """Each type's positions in creation order. Both sides create their types in the order of the enemy's groups."""
     creation = [kind for kind, _ in battle.enemies]
@@ -53,9 +53,13 @@ def _place_groups(
     positions: dict[str, list[Point]] = {kind: [] for kind, _ in groups}
     for group in order:
         kind, count = groups[group]
-        unit = battle.unit(kind)
+        west, south, *area = points[group]
+        if area:  # drawn anew in each battle: from its corner
+            positions[kind] += [(west, south)] * count
+            continue
+        unit = max(map(battle.unit, battle.types_of(kind)), key=lambda unit: ("ground" in unit.layers, unit.separation_radius))
         for _ in range(count):
-            place = _free_place(unit, points[group], placed, blocked, sense)
+            place = _free_place(unit, (west, south), placed, blocked, sense)
             if place is None:
                 raise TaskError(f"{battle.name}: terrain {battle.terrain} has no room for a {kind} near {points[group]}")
             placed.append((*place, unit))
@@ -66,7 +70,7 @@ def _place_groups(
 def _free_place(unit: Unit, point: Point, placed: Placed, blocked: NDArray[np.int64], sense: int) -> Point | None:
     """The nearest place of the lattice, whose x axis points east (``sense`` 1) or west (-1)."""
     neighbours = [(x, y, unit.separation_radius + other.separation_radius) for x, y, other in placed if unit.layers & other.layers]
-    for east, north in _lattice(2 * unit.separation_radius):
+    for east, north in lattice(2 * unit.separation_radius):
         x, y = point[0] + sense * east, point[1] + north
         if all(math.hypot(x - other_x, y - other_y) > apart - _TOUCHING for other_x, other_y, apart in neighbours) and (
             _inside(x, y, unit.wall_radius) and (unit.flies or _on_ground(x, y, unit.wall_radius, blocked))
@@ -86,7 +90,7 @@ def _on_ground(x: float, y: float, radius: float, blocked: NDArray[np.int64]) ->
 
 
 @cache
-def _lattice(pitch: float) -> tuple[Point, ...]:
+def lattice(pitch: float) -> tuple[Point, ...]:
     """The places of a hexagonal lattice, nearest to the origin first; opposite ones follow each other, so that no half ring leans over."""
     column, steps = pitch * math.sqrt(3) / 2, math.ceil(SIZE / pitch)
     places = [(i * column, (j + (i % 2) / 2) * pitch) for i in range(-steps, steps + 1) for j in range(-steps, steps + 1)]

@@ -23,7 +23,22 @@ from a2po.envs.smac import fields, layout, paths, rules
 from a2po.envs.smac.fields import SIZE
 from a2po.envs.smac.terrain import Terrain
 
-RULES = ("chance", "targets", "motion", "damage", "combat", "upkeep", "orders", "loop", "scoring", "spawning", "features", "battle")
+RULES = (
+    "chance",
+    "targets",
+    "motion",
+    "damage",
+    "combat",
+    "upkeep",
+    "features",
+    "orders",
+    "enemies",
+    "loop",
+    "scoring",
+    "muster",
+    "spawning",
+    "battle",
+)
 FAST = {"reassoc", "nnan", "ninf", "nsz", "contract", "arcp"}  # what lets sums over units become vector code
 LEAN = {"_nrt": False, "no_cfunc_wrapper": True}  # nothing here allocates: counting references would cost half of the time
 INNER = {"no_cpython_wrapper": True}  # nobody calls these from Python

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.encoder import Encoder, Layout, Snapshot
-from a2po.envs.smac.maps import MAPS, BattleMap
+from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.terrain import load_terrain
 
 DATA = json.loads((Path(__file__).parents[2] / "data" / "smac_data.json").read_text(encoding="utf-8"))

@@ -14,8 +14,9 @@ import torch
 
 from a2po.envs import make
 from a2po.envs.smac import fields as f
+from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.encoder import Encoder, Layout, Snapshot
-from a2po.envs.smac.maps import MAPS, BattleMap
+from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.specialise import FAST, plain, specialise
 from a2po.envs.smac.terrain import load_terrain
 from a2po.envs.smac.units import unit_table

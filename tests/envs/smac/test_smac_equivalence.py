@@ -9,8 +9,9 @@ import pytest
 
 from a2po.envs.smac import battle
 from a2po.envs.smac import fields as f
+from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.layout import Layout
-from a2po.envs.smac.maps import MAPS, BattleMap
+from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.options import parse_options
 from a2po.envs.smac.simulation import Shown, Simulation
 from a2po.envs.smac.specialise import plain

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from a2po.envs.smac.maps import MAPS, BattleMap
+from a2po.envs.smac.battle_map import BattleMap
+from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.units import KINDS, UNITS
 
 DATA = json.loads((Path(__file__).parents[2] / "data" / "smac_data.json").read_text(encoding="utf-8"))

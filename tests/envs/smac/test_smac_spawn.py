@@ -8,8 +8,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.fields import SIZE
-from a2po.envs.smac.maps import MAPS, BattleMap
+from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.spawn import layout
 from a2po.envs.smac.terrain import load_terrain, parse_terrain
 from a2po.envs.smac.units import UNITS

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from a2po.envs.smac.fields import ALIVE, BEFORE, CLOCK, DELAY, HEAD_START, HP, NUM_ALLIES, RULE, SHIELD, STEP
+from a2po.envs.smac.fields import ALIVE, BEFORE, CHASE, CLOCK, DELAY, HEAD_START, HP, NUM_ALLIES, RULE, SHIELD, STEP
+from a2po.envs.smac.rules.damage import succumb
+from a2po.envs.smac.rules.enemies import chase, lead
 from a2po.envs.smac.rules.features import observe_agents, write_state
 from a2po.envs.smac.rules.loop import play_loop
 from a2po.envs.smac.rules.orders import command
@@ -14,16 +16,18 @@ P = 16  # bound anew by specialise()
 # What to do with the battles: one environment step, begin them, or one game loop without orders and score.
 STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES = 0, 1, 2
 LOOPS_PER_STEP = 8
+LOOPS_AFTER_DEATH = 2  # of a step, when frail agents die; SMACv2's
 
 
 def play_battles(
-    what, first, last, copies, seeds, actions, rewards, results, show, W, M, U, G, height, paths, S, roster, places, ranges, L, V
+    what, first, last, copies, seeds, actions, rivals, rewards, results, show, W, M, U, G, height, paths, S, muster, ranges, L, V
 ):
     """Play, or begin, the battles ``copies`` [K] from first to last of these. One function for all: the loop is most of its code.
 
     Args:
-        what: STEP_BATTLES: ``actions`` [B, N] int64 are used, ``rewards`` [B] and ``results`` [B] are set. BEGIN_BATTLES: ``seeds``
-            [K, 2] int32, ``roster``, ``places`` and ``ranges`` are used. LOOP_BATTLES.
+        what: STEP_BATTLES: ``actions`` [B, N] int64 are used, and ``rivals`` [B, E] int64 where another team leads the enemies;
+            ``rewards`` [B] and ``results`` [B] are set. BEGIN_BATTLES: ``seeds`` [K, 2] int32, ``muster`` and ``ranges`` are used.
+            LOOP_BATTLES.
         first, last: a range in ``copies``.
         show: obs [B, N, O], state [B, 1 or N, S], mask [B, N, A] and alive [B, N], written but for LOOP_BATTLES.
         W, M: [B, FLOATS, P] and [B, INTS, P]; the rest as in ``play_loop``, ``begin``, ``reward`` and ``observe_agents``.
@@ -34,11 +38,16 @@ def play_battles(
         own_W, own_M = W[b], M[b]
         loops = LOOPS_PER_STEP if what == STEP_BATTLES else 1
         if what == BEGIN_BATTLES:
-            begin(own_W, own_M, U, roster, places, ranges, seeds[k, 0], seeds[k, 1])
+            begin(own_W, own_M, U, muster, ranges, seeds[k, 0], seeds[k, 1])
             loops = int(own_W[RULE, HEAD_START])
         for loop in range(loops):
             if what == STEP_BATTLES and loop == own_M[CLOCK, DELAY]:
-                command(0, own_M[CLOCK, NUM_ALLIES], own_W, own_M, U, actions[b])
+                command(0, own_W, own_M, U, L, V, actions[b])
+                lead(own_W, own_M, U, L, V, rivals[b])
+            if own_M[CLOCK, CHASE] == 1:
+                chase(own_W, own_M, U)
+            if what == STEP_BATTLES and loop == LOOPS_PER_STEP - LOOPS_AFTER_DEATH:
+                succumb(own_W, own_M, U)
             play_loop(own_W, own_M, U, G, paths)
         if what == BEGIN_BATTLES:
             for i in range(P):

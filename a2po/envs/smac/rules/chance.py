@@ -11,6 +11,10 @@ from a2po.envs.smac.fields import CLOCK, LOOP, SEED_HIGH, SEED_LOW
 
 # What a draw is for.
 RELOAD, PRIORITY, PLACE_X, PLACE_Y, RULES_OF_THE_DAY, PLACES, GOAL = (np.uint32(purpose) for purpose in range(1, 8))
+SPREAD_X, SPREAD_Y, START, NUM_GROUPS, DIAGONALS, GROUP_PLACE, MEMBERSHIP = (np.uint32(purpose) for purpose in range(8, 15))
+TRIGGER, LEADER, SKILL, HEALTH, SUCCESS, TURN_TO_LOOK = (np.uint32(purpose) for purpose in range(15, 21))
+# Of these there are many: for each attempt to draw a team, for each agent.
+TYPES, MASKS, SHARING = np.uint32(64), np.uint32(128), np.uint32(256)
 
 _FIRST, _SECOND = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 _PER_INT = np.float32(2.0**-24)

@@ -13,12 +13,14 @@ from a2po.envs.smac.fields import (
     BEAM_Y,
     BURST,
     CALM,
+    CLOCK,
     ENERGY,
     EVENT,
     EXPLOSION,
     FAR,
     FIGHTING,
     FLIGHT_TARGET,
+    FRAILTY,
     GOAL_X,
     GOAL_Y,
     GUARD,
@@ -30,6 +32,7 @@ from a2po.envs.smac.fields import (
     KIND,
     NEXT_X,
     NEXT_Y,
+    NUM_ALLIES,
     ORDER,
     PLANES,
     PROVOKER,
@@ -37,6 +40,7 @@ from a2po.envs.smac.fields import (
     RANK,
     SHIELD,
     SIDE,
+    STRENGTH,
     STRUCTURE,
     T_AREA,
     T_AREA_RADIUS,
@@ -75,6 +79,7 @@ def hit(i, target, W, M, U):
         amount += U[kind, T_BONUS]
     if U[kind, T_STRUCTURE_DAMAGE] > 0 and attributes & STRUCTURE:
         amount = U[kind, T_STRUCTURE_DAMAGE]
+    amount *= W[STRENGTH, i]
     absorbed = min(amount, W[SHIELD, target])
     W[SHIELD, target] -= absorbed
     rest = amount - absorbed
@@ -111,6 +116,13 @@ def die(i, W, M, U):
     M[TARGET, i] = -1
     if U[M[KIND, i], T_AREA] == BURST:
         M[EVENT, i] |= EXPLOSION
+
+
+def succumb(W, M, U):
+    """Agents whose life has fallen below their share of frailty die."""
+    for i in range(M[CLOCK, NUM_ALLIES]):
+        if M[ALIVE, i] == 1 and W[HP, i] < W[FRAILTY, i] * W[HP_MAX, i]:
+            die(i, W, M, U)
 
 
 def explode(i, W, M, U):

@@ -325,6 +325,12 @@ def can_heal(agent, slot, W, M, L, S):
     return dx * dx + dy * dy <= S[S_SHOOT_SQUARED]
 
 
+def shootable(agent, unit, W, M, L, S):
+    """Whether a unit is in an agent's range for orders to targets."""
+    dx, dy = W[X, unit] - W[X, agent], W[Y, unit] - W[Y, agent]
+    return dx * dx + dy * dy <= S[S_SHOOT_SQUARED]
+
+
 def heals_by_action(unit, M, L):
     """Whether the actions on targets heal allies."""
     return L[(L_KIND + 3 * M[KIND, unit] + 2) & _COLUMN] == 1

@@ -9,6 +9,7 @@ from a2po.envs.smac.fields import (
     ATTACK_MOVE,
     CLOCK,
     DETOUR,
+    ENEMY_SPEED,
     FACING_X,
     FACING_Y,
     FIGHTING,
@@ -137,7 +138,8 @@ def glide(i, goes, W, M, U):
         dx, dy = W[WISH_X, i] - W[X, i], W[WISH_Y, i] - W[Y, i]
         distance = np.sqrt(dx * dx + dy * dy)
         if distance > _ARRIVED:
-            speed = min(min(U[kind, T_SPEED], np.sqrt(_TWO * most * distance)), distance)
+            top = U[kind, T_SPEED] * (W[RULE, ENEMY_SPEED] if M[SIDE, i] == 1 else _ONE)
+            speed = min(min(top, np.sqrt(_TWO * most * distance)), distance)
             wish_x, wish_y = dx / distance * speed, dy / distance * speed
     old_x, old_y = W[VELOCITY_X, i], W[VELOCITY_Y, i]
     change_x, change_y = wish_x - old_x, wish_y - old_y

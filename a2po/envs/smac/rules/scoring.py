@@ -10,6 +10,7 @@ GOING, WON, LOST, WIPED_OUT = 0, 1, 2, 3
 
 # Columns of the scores' parameters, float32.
 S_DEATH, S_WIN, S_DEFEAT, S_NEGATIVE, S_ABSOLUTE, S_SPARSE, S_SCALE, S_HEALERS_LOSE = 0, 1, 2, 3, 4, 5, 6, 7
+# S_HEALERS_LOSE: 0 nobody heals, 1 one healer that is left is beaten, 2 any number is
 SCORE_COLUMNS = 8
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -34,10 +35,10 @@ def survivors(W, M, U):
 def outcome(W, M, U, S):
     """GOING, WON, LOST or WIPED_OUT (both sides). Where healers cannot win alone, defeat is looked at first."""
     allies, enemies, fighting_allies, fighting_enemies = survivors(W, M, U)
-    healers_lose = S[S_HEALERS_LOSE] > 0
+    healers_lose, one = S[S_HEALERS_LOSE] > 0, S[S_HEALERS_LOSE] == _ONE
     if (allies == 0 and enemies > 0) or (healers_lose and fighting_allies == 0):
         return LOST
-    if allies > 0 and (enemies == 0 or (healers_lose and enemies == 1 and fighting_enemies == 0)):
+    if allies > 0 and (enemies == 0 or (healers_lose and fighting_enemies == 0 and (enemies == 1 or not one))):
         return WON
     return WIPED_OUT if allies == 0 else GOING
 

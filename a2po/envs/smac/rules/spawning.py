@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from a2po.envs.smac.fields import (
+    ACCURACY,
     ALIVE,
     AT_ONCE,
+    CHASE,
     CLOCK,
     DELAY,
+    ENEMY_DAMAGE,
+    ENEMY_SPEED,
     ENERGY,
     FACING_Y,
     FAR,
     FLIGHT,
     FLOATS,
+    FRAILTY,
     GOAL_X,
     GOAL_Y,
     HEALERS,
@@ -24,15 +29,20 @@ from a2po.envs.smac.fields import (
     KIND,
     LAST_ACTION,
     LAYERS,
+    LINE_DELAY,
+    MASKED,
     MEDIVAC,
     MEDIVAC_MODE,
     NEXT_X,
     NEXT_Y,
     NUM_ALLIES,
     NUM_ENEMIES,
+    OPPONENT,
+    OPPONENTS,
     ORDER,
     ORDER_DELAY,
-    PACKING,
+    OWNER,
+    PHASE,
     PLANES,
     PROVOKER,
     RADIUS,
@@ -49,8 +59,8 @@ from a2po.envs.smac.fields import (
     SHUFFLE,
     SIDE,
     SIMULTANEOUS,
-    SPAWN_JITTER,
     SPEED,
+    STRENGTH,
     T_ENERGY,
     T_HEAL,
     T_HP,
@@ -70,31 +80,38 @@ from a2po.envs.smac.fields import (
     TURN_COS,
     TURN_SIN,
     VARIANT,
+    VIEW_X,
     WINDUP,
     X,
     Y,
 )
-from a2po.envs.smac.rules.chance import GOAL, PLACE_X, PLACE_Y, PLACES, RULES_OF_THE_DAY, uniform
+from a2po.envs.smac.rules.chance import GOAL, HEALTH, LEADER, MASKS, PLACES, RULES_OF_THE_DAY, SKILL, TRIGGER, uniform
+from a2po.envs.smac.rules.enemies import CHASE_LOOPS
 from a2po.envs.smac.rules.motion import EDGE_HIGH, EDGE_LOW
+from a2po.envs.smac.rules.muster import (
+    O_ACCURACY_HIGH,
+    O_ACCURACY_LOW,
+    O_CHASE,
+    O_FRAILTY_HIGH,
+    O_FRAILTY_LOW,
+    O_MASKED,
+    O_OPPONENT,
+    R_ORDER,
+    assemble,
+)
 
 P = 16  # bound anew by specialise()
 
-# Rows of a roster, int32 [ROSTER_ROWS, P]: who takes part.
-R_KIND, R_SIDE, R_ORDER = 0, 1, 2
-ROSTER_ROWS = 3
-
 _BOTH_PLANES = 3
-_FAR, _ZERO, _ONE, _TWO = np.float32(FAR), np.float32(0.0), np.float32(1.0), np.float32(2.0)
+_FAR, _ZERO, _ONE = np.float32(FAR), np.float32(0.0), np.float32(1.0)
 
 
-def begin(W, M, U, roster, places, ranges, seed_low, seed_high):
+def begin(W, M, U, muster, ranges, seed_low, seed_high):
     """Set up one battle, before its first loop.
 
     Args:
         W, M, U: as in ``play_loop``.
-        roster: int32 [ROSTER_ROWS, P].
-        places: float32 [2, P + 2, 2], where units stand in both packings; the last two rows are the ends of the segment that the
-            enemy's goal is drawn from.
+        muster: who takes part, see ``a2po.envs.smac.rules.muster``.
         ranges: float32 [RULES, 2], from where to where each rule is drawn; whole numbers where the rule is one.
         seed_low, seed_high: the episode's seed, as two int32.
     """
@@ -106,14 +123,39 @@ def begin(W, M, U, roster, places, ranges, seed_low, seed_high):
             M[row, i] = 0
     M[CLOCK, SEED_LOW], M[CLOCK, SEED_HIGH] = seed_low, seed_high
     draw_rules(W, M, ranges)
+    assemble(W, M, muster)
+    roster, _, _, places, odds, _ = muster
+    choose_leader(M, odds)
     share = uniform(M, np.int64(0), GOAL)
     goal_x = places[0, P, 0] + share * (places[0, P + 1, 0] - places[0, P, 0])
     goal_y = places[0, P, 1] + share * (places[0, P + 1, 1] - places[0, P, 1])
     for i in range(P):
-        enlist(i, W, M, U, roster, places)
+        enlist(i, W, M, U, roster)
         W[GOAL_X, i], W[GOAL_Y, i] = goal_x, goal_y
+    draw_skills(W, M, odds)
     if W[RULE, SHUFFLE] > 0:
         shuffle_enemies(W, M)
+
+
+def choose_leader(M, odds):
+    """Draw who leads the enemies in this battle, and when idle ones are sent off."""
+    M[CLOCK, CHASE], M[CLOCK, PHASE] = int(odds[O_CHASE]), int(uniform(M, 0, TRIGGER) * np.float32(CHASE_LOOPS))
+    share = uniform(M, 0, LEADER)
+    for opponent in range(OPPONENTS):
+        M[CLOCK, OPPONENT] += int(share >= odds[O_OPPONENT + opponent])
+
+
+def draw_skills(W, M, odds):
+    """Draw what distinguishes agents of one type: their accuracy and frailty, and which enemies they cannot make out."""
+    agents = M[CLOCK, NUM_ALLIES]
+    for i in range(agents):
+        W[ACCURACY, i] = odds[O_ACCURACY_LOW] + uniform(M, i, SKILL) * (odds[O_ACCURACY_HIGH] - odds[O_ACCURACY_LOW])
+        W[FRAILTY, i] = odds[O_FRAILTY_LOW] + uniform(M, i, HEALTH) * (odds[O_FRAILTY_HIGH] - odds[O_FRAILTY_LOW])
+    if odds[O_MASKED] > _ZERO:
+        for enemy in range(agents, agents + M[CLOCK, NUM_ENEMIES]):
+            for i in range(agents):
+                masked = uniform(M, enemy, np.uint32(MASKS + np.uint32(i))) < odds[O_MASKED]
+                M[MASKED, enemy] |= int(masked) << i
 
 
 def draw_rules(W, M, ranges):
@@ -121,7 +163,7 @@ def draw_rules(W, M, ranges):
     for rule in range(RULES):
         low, high = ranges[rule, 0], ranges[rule, 1]
         share = uniform(M, rule, RULES_OF_THE_DAY)
-        if rule >= TERRAIN_VARIANT:
+        if TERRAIN_VARIANT <= rule <= LINE_DELAY:
             W[RULE, rule] = min(np.floor(low + share * (high - low + _ONE)), high)  # the sum may be rounded up
         else:
             W[RULE, rule] = low + share * (high - low)
@@ -131,17 +173,17 @@ def draw_rules(W, M, ranges):
     M[CLOCK, SIMULTANEOUS] = int(W[RULE, AT_ONCE])
 
 
-def enlist(i, W, M, U, roster, places):
-    """Make column ``i`` the unit that the roster says, or an empty one."""
-    kind = roster[R_KIND, i]
-    M[KIND, i], M[SIDE, i], M[ORDER, i] = kind, roster[R_SIDE, i], roster[R_ORDER, i]
-    M[WINDUP, i] = M[SECOND, i] = M[FLIGHT, i] = M[TARGET, i] = M[PROVOKER, i] = M[LAST_ACTION, i] = -1
+def enlist(i, W, M, U, roster):
+    """Make the unit in column ``i`` what its type is, with the order of the roster."""
+    kind, enemy = M[KIND, i], M[SIDE, i] == 1
+    M[ORDER, i] = roster[R_ORDER, i]
+    M[WINDUP, i] = M[SECOND, i] = M[FLIGHT, i] = M[TARGET, i] = M[PROVOKER, i] = M[LAST_ACTION, i] = M[OWNER, i] = -1
     W[FACING_Y, i] = -_ONE  # the game's default: south
+    W[VIEW_X, i] = _ONE
     if kind < 0:
         W[X, i] = W[Y, i] = W[NEXT_X, i] = W[NEXT_Y, i] = _FAR
         return
     M[ALIVE, i] = 1
-    M[CLOCK, NUM_ALLIES if roster[R_SIDE, i] == 0 else NUM_ENEMIES] += 1
     M[CLOCK, HEALERS] += int(U[kind, T_HEAL] > 0)
     M[LAYERS, i], M[PLANES, i] = int(U[kind, T_LAYERS]), int(U[kind, T_PLANES])
     M[REACHES, i] = _BOTH_PLANES if U[kind, T_HEAL] > 0 else int(U[kind, T_TARGETS])
@@ -151,11 +193,10 @@ def enlist(i, W, M, U, roster, places):
     W[HP_REGEN, i], W[SHIELD_REGEN, i] = U[kind, T_HP_REGEN], U[kind, T_SHIELD_REGEN]
     W[SPEED, i], W[TURN_COS, i], W[TURN_SIN, i] = U[kind, T_SPEED], U[kind, T_TURN_COS], U[kind, T_TURN_SIN]
     W[RADIUS, i], W[SEPARATION, i] = U[kind, T_RADIUS], U[kind, T_SEPARATION]
-    jitter, packing = W[RULE, SPAWN_JITTER], int(W[RULE, PACKING])
-    x = places[packing, i, 0] + jitter * (_TWO * uniform(M, i, PLACE_X) - _ONE)
-    y = places[packing, i, 1] + jitter * (_TWO * uniform(M, i, PLACE_Y) - _ONE)
-    W[X, i] = W[NEXT_X, i] = min(max(x, EDGE_LOW), EDGE_HIGH)
-    W[Y, i] = W[NEXT_Y, i] = min(max(y, EDGE_LOW), EDGE_HIGH)
+    W[STRENGTH, i] = W[RULE, ENEMY_DAMAGE] if enemy else _ONE
+    W[SPEED, i] *= W[RULE, ENEMY_SPEED] if enemy else _ONE
+    W[X, i] = W[NEXT_X, i] = min(max(W[X, i], EDGE_LOW), EDGE_HIGH)
+    W[Y, i] = W[NEXT_Y, i] = min(max(W[Y, i], EDGE_LOW), EDGE_HIGH)
 
 
 def shuffle_enemies(W, M):

@@ -10,6 +10,7 @@ from a2po.envs.smac.fields import (
     ATTACK,
     ATTACK_MOVE,
     BIOLOGICAL,
+    CHASE,
     CLOCK,
     ENERGY,
     GUARD,
@@ -73,13 +74,13 @@ def acquire(first, last, W, M, U):
 
 
 def follow_order(i, M):
-    """An attack on one unit lasts until it is dead; then the attacker stands idle."""
+    """An attack on one unit lasts until it is dead; then the attacker stands idle. A chaser looks round for foes until it is sent on."""
     target = M[ORDER_TARGET, i]
     if M[ALIVE, target] == 1:
         M[TARGET, i] = target
     else:
         M[TARGET, i] = -1
-        M[ORDER, i] = STOP
+        M[ORDER, i] = GUARD if M[CLOCK, CHASE] == 1 and M[SIDE, i] == 1 else STOP
 
 
 def keeps_target(i, W, M, U):
