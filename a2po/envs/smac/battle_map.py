@@ -47,13 +47,13 @@ class BattleMap:
     the attack actions."""
     limit: int
     """Environment steps; an episode that reaches it is not won."""
+    map_type: str
+    """SMAC's word for what fights here. A name: nothing depends on it."""
     ally_points: tuple[Point | Area, ...]
     """Where each group of `allies` is created: packed around a point, or each unit anywhere in an area."""
     enemy_points: tuple[Point | Area, ...]
     order_segment: tuple[Point, Point]
     """The enemy's attack-move goes to a point that each episode draws between these two (mostly they are one)."""
-    map_type: str = ""
-    """SMAC's word for what fights here, on its own maps."""
     enemy_order: EnemyOrder = "attack_move"
     """hunt: attack the allied units wherever they are; guard: stay, and fight who comes; chase: twice a second whoever has nothing to
     do is told to attack the ally that is nearest then."""

@@ -44,12 +44,12 @@ def _map(
         ally_groups,
         enemy_groups,
         limit,
+        map_type,
         ally_points=ally_points * (len(ally_groups) // len(ally_points)),
         enemy_points=enemy_points * (len(enemy_groups) // len(enemy_points)),
         order_segment=other.pop("order_segment", (ally_points[0], ally_points[0])),
         ally_type_order=ally_order,
         enemy_type_order=enemy_order,
-        map_type=map_type,
         healers_end="one",
         **other,
     )

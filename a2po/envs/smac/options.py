@@ -56,9 +56,9 @@ RULES: Mapping[str, Rule] = {
     # Whether the enemies of one type change places between episodes.
     "shuffle_enemies": Rule((f.SHUFFLE,), (0.0, 0.0), (0.0, 1.0), (0.0, 1.0), names=(False, True), whole=True),
     # A factor on the damage that enemies do.
-    "enemy_damage": Rule((f.ENEMY_DAMAGE,), (1.0, 1.0), (0.9, 1.1), (0.1, 10.0)),
+    "enemy_damage": Rule((f.ENEMY_DAMAGE,), (1.0, 1.0), (0.9, 1.1), (0.0, 10.0)),
     # A factor on the speed of enemies.
-    "enemy_speed": Rule((f.ENEMY_SPEED,), (1.0, 1.0), (0.95, 1.05), (0.1, 10.0)),
+    "enemy_speed": Rule((f.ENEMY_SPEED,), (1.0, 1.0), (0.95, 1.05), (0.0, 4.0)),
     # Game loops that the enemy has been moving at the first observation.
     "head_start": Rule((f.HEAD_START,), (2.0, 2.0), (1.0, 3.0), (0.0, 16.0), whole=True),
 }

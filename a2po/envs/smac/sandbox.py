@@ -238,6 +238,7 @@ def _map_of(sides: Sequence[Sequence[Post]]) -> BattleMap:
         allies,
         enemies,
         limit=10_000,
+        map_type="sandbox",
         ally_points=points[0],
         enemy_points=points[1],
         order_segment=(points[0][0], points[0][0]),

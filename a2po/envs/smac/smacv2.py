@@ -38,6 +38,7 @@ def _battle(race: str, agents: int, enemies: int) -> BattleMap:
         allies=((race, agents),),
         enemies=((race, enemies),),
         limit=200,
+        map_type=f"{race}_gen",
         ally_points=((0.0, 0.0, 15.0, 32.0),),
         enemy_points=((16.0, 0.0, 32.0, 32.0),),  # of those beyond the allies' number
         order_segment=((16.0, 16.0), (16.0, 16.0)),
