@@ -32,6 +32,7 @@ RULES = (
     "upkeep",
     "features",
     "orders",
+    "scripts",
     "enemies",
     "loop",
     "scoring",
