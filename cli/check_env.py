@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,18 +29,13 @@ def check_env(
     """Hold an environment against every rule of the contract. Exits with 1 if one is broken."""
     from rich.console import Console
 
-    from a2po.config import parse_setting
-    from a2po.errors import EXIT_FAILED, TaskError, foreign, require
+    from a2po.cli.task_options import parse_task_options
+    from a2po.errors import EXIT_FAILED, foreign, require
 
     require("checking an environment", torch="train", gymnasium="train")
     from a2po.testing.check import ALL_TRAININGS, ONE_TRAINING, check_environment
-    from a2po.toml_files import merge
 
-    options: dict[str, Any] = {}
-    for text in setting or []:
-        if "=" not in text:
-            raise TaskError(f"--set {text}: expected KEY=VALUE, an option of the task")
-        options = merge(options, parse_setting(text))
+    options = parse_task_options(setting, "--set")
     console, looked_at = Console(stderr=True), ["the task"]
 
     def tell(rule: str) -> None:

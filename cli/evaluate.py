@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from a2po.cli.task_options import TaskOptions, parse_task_options
+
 
 class Policy(StrEnum):
     """Who plays."""
@@ -34,6 +36,7 @@ def evaluate(
             help="Another task than the team's own, the player's, or the own environment that the bundle names.", show_default=False
         ),
     ] = None,
+    option: TaskOptions = None,
     num_envs: Annotated[
         int | None, typer.Option(min=1, help="Copies that play at once; by default chosen to divide the episodes.", show_default=False)
     ] = None,
@@ -62,6 +65,7 @@ def evaluate(
             seed=seed,
             deterministic=not sampled,
             task=task,
+            options=parse_task_options(option),
             num_envs=num_envs,
             report=report,
             progress=lambda done: progress.update(bar, completed=done),

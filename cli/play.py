@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from a2po.cli.task_options import TaskOptions, parse_task_options
 from a2po.errors import UserError
 
 
@@ -27,6 +28,7 @@ def play(
         str | None, typer.Option(help="A script plays instead of a team: random, or one that the task has.", show_default=False)
     ] = None,
     random: Annotated[bool, typer.Option("--random", help="The same as --player random.")] = False,
+    option: TaskOptions = None,
     video: Annotated[Path | None, typer.Option(help="Film it: a name with .mp4 or .gif.", show_default=False)] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps in all.", show_default=False)] = None,
@@ -63,6 +65,7 @@ def play(
         result = run_play(
             bundle,
             task=task,
+            task_options=parse_task_options(option),
             run=run,
             checkpoint=checkpoint,
             player="random" if random else player,

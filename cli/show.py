@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from a2po.evaluation.figures import options_text
 from a2po.runtime.bundle import AgentSpec, Bundle
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def show_evaluation(result: dict[str, Any]) -> None:
     _pairs(
         console,
         [
+            *_options_row(result),
             ("episodes", f"{played}, {result['invalid_episodes']} invalid"),
             ("interval", f"{_methods(result)}, over episodes" + ("" if result["actions"] == "scripted" else " of this one trained team")),
             ("speed", f"{result['steps_per_s']:,.0f} steps per second, {result['wall_time_s']:.1f} s"),
@@ -117,11 +119,18 @@ def show_play(result: dict[str, Any]) -> None:
         cells = [str(episode["episode"]), _count(episode["length"]), number(episode["return"])]
         table.add_row(*map(escape, [*cells, *(number(episode.get(name)) for name in metrics), remark]))
     console.print(table)
+    _pairs(console, _options_row(result))
     if result["video"]:
         video = result["video"]
         speed = f", {video['speed']:g} x real time" if video["speed"] else ""
         facts_of_it = f"{video['frames']:,} pictures of {video['width']} x {video['height']}, {video['fps']:g} per second{speed}"
         _pairs(console, [("video", f"{video['path']} ({video['bytes'] / 1000:,.0f} kB)"), ("", facts_of_it)])
+
+
+def _options_row(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """The options that took the place of the team's own; a script's line names all that it plays with."""
+    given = {} if result["actions"] == "scripted" else result["options_given"]
+    return [("options", f"{options_text(given)}, given in place of the team's own")] if given else []
 
 
 def _unwritten(result: dict[str, Any]) -> str:
@@ -130,7 +139,7 @@ def _unwritten(result: dict[str, Any]) -> str:
 
 def _script(result: dict[str, Any]) -> str:
     """Which script played what, and with which options of the task."""
-    options = ", ".join(f"{name} = {value}" for name, value in result["task_options"].items())
+    options = options_text(result["task_options"])
     return f"{escape(result['task'])}: the player [bold]{escape(result['policy'])}[/bold]{escape(f' ({options})' if options else '')}"
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
-import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from a2po.config import DEFAULT_TASK
-from a2po.errors import BundleError, UserError, WorkFailed, at_least, did_you_mean, require
+from a2po.errors import BundleError, UserError, at_least, did_you_mean, require
 from a2po.evaluation import results
-from a2po.evaluation.statistics import summary
+from a2po.evaluation.measure import measure, one_torch_thread
+from a2po.evaluation.task_choice import options_to_play, own_options, plain_options, task_to_play
 
 if TYPE_CHECKING:
-    from a2po.envs.protocol import EpisodeRecord
     from a2po.evaluation.contestants import Contestant
 
 Say = Callable[[str], None]
@@ -33,6 +28,7 @@ def evaluate(
     seed: int = 0,
     deterministic: bool = True,
     task: str | None = None,
+    options: Mapping[str, Any] | None = None,
     num_envs: int | None = None,
     num_threads: int | None = None,
     report: bool = False,
@@ -52,6 +48,8 @@ def evaluate(
         deterministic: greedy actions; else sampled ones.
         task: another task than the team's own, or the player's (by default the one that ``train`` takes by default). An own
             environment (``module:factory``) that a bundle names must be repeated here.
+        options: of the task, in place of those that the team was trained with; the others stay as they were. Where they differ from
+            the team's own, the bundle's manifest keeps the summary that it has.
         num_envs: copies that play at once; by default chosen to divide the episodes evenly.
         num_threads: simulator threads; by default one per core.
         report: write the HTML report as well.
@@ -66,22 +64,30 @@ def evaluate(
     """
     _check_arguments(episodes, policy, seed, num_envs, report)
     _check_player(player, bundle, policy, deterministic, report)
-    import torch
-
     contestant = _contestant(bundle, player, policy, task, say)
     home = contestant.home
     if home is not None:
         home.check_writable()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # idle torch threads would spin on the simulator's cores
-    try:
-        result = _play(contestant, episodes, seed, deterministic, task, num_envs, num_threads, progress)
-    finally:
-        torch.set_num_threads(threads)
+    name = task_to_play(contestant, task)
+    chosen = options_to_play(contestant, name, options)
+    with one_torch_thread():
+        played = measure(
+            contestant, name, chosen, episodes,
+            seed=seed, deterministic=deterministic, num_envs=num_envs, num_threads=num_threads, progress=progress,
+        )  # fmt: skip
+    result = {
+        "kind": "evaluation",
+        "policy": contestant.policy,
+        "actions": contestant.actions(deterministic=deterministic),
+        **contestant.origin,
+        **played,
+        "options_given": plain_options(options),
+        "provenance": _provenance(),
+    }
     if home is None:
         return {**result, "file": None, "report": None}
     file = _written(lambda: results.write_result(home, result), "the result", say)
-    if contestant.bundle is not None and policy == "onnx" and result["task"] == contestant.task:
+    if contestant.bundle is not None and policy == "onnx" and name == contestant.task and chosen == own_options(contestant, name):
         results.note_in_manifest(contestant.bundle, results.short(result), say)
     if not report:
         return {**result, "file": file, "report": None}
@@ -124,83 +130,6 @@ def _contestant(bundle: Path | str | None, player: str | None, policy: str, task
     if player is not None:
         return scripted(player, task or DEFAULT_TASK)
     return exported(bundle) if policy == "onnx" else trained(bundle, say)
-
-
-def _play(
-    contestant: Contestant,
-    episodes: int,
-    seed: int,
-    deterministic: bool,
-    task: str | None,
-    num_envs: int | None,
-    num_threads: int | None,
-    progress: Callable[[int], None] | None,
-) -> dict[str, Any]:
-    from a2po.envs.play import copies_for, play
-    from a2po.envs.registry import make
-    from a2po.streams import stream_seed
-    from a2po.training.fit import check_fits
-
-    name = task_to_play(contestant, task)
-    options = contestant.options if name == contestant.task else {}
-    copies = min(num_envs or copies_for(episodes), episodes)
-    with closing(make(name, copies, seed=stream_seed(seed, "bundle evaluation"), num_threads=num_threads, **options)) as env:
-        if contestant.description is not None:
-            check_fits(contestant.what, contestant.description, env.spec)
-        act = contestant.act(env, seed, deterministic=deterministic)
-        begin = time.perf_counter()
-        try:
-            records = play(env, act, episodes, progress=progress)
-        except RuntimeError as error:
-            raise WorkFailed(f"the evaluation was given up: {error}") from error
-        wall_time_s = time.perf_counter() - begin
-        facts = {"task": name, "task_options": options, "copies": copies, "seed": seed, "wall_time_s": round(wall_time_s, 3)}
-        return {
-            "kind": "evaluation",
-            "policy": contestant.policy,
-            "actions": contestant.actions(deterministic=deterministic),
-            **contestant.origin,
-            **facts,
-            **_statistics(records, env.spec.metrics, wall_time_s),
-            "provenance": _provenance(),
-        }
-
-
-def task_to_play(contestant: Contestant, task: str | None, option: str = "--task ") -> str:
-    """``task``, or the team's own. A bundle may come from anywhere: which code runs is not for its manifest to say.
-
-    Raises:
-        UserError: only the bundle names an own environment. ``option`` is how the user names it.
-    """
-    from a2po.envs.registry import runs_foreign_code
-
-    if task is None and contestant.bundle is not None and runs_foreign_code(contestant.task):
-        raise UserError(
-            f"{contestant.what} names an environment of its own, and making that runs its code: "
-            f"if you trust it, add {option}{shlex.quote(contestant.task)}"
-        )
-    return task or contestant.task
-
-
-def _statistics(records: list[EpisodeRecord], metrics: tuple[str, ...], wall_time_s: float) -> dict[str, Any]:
-    valid = [record for record in records if not record["invalid"]]
-    returns = summary([record["return"] for record in valid])
-    return {
-        "episodes": len(valid),
-        "invalid_episodes": len(records) - len(valid),
-        **returns,
-        "length": summary([record["length"] for record in valid]),
-        "metrics": {name: _metric([record[name] for record in valid]) for name in metrics},
-        "steps_per_s": round(sum(record["length"] for record in records) / max(wall_time_s, 1e-9), 1),
-        "returns": [record["return"] for record in valid],
-        "lengths": [record["length"] for record in valid],
-        "seeds": [record["seed"] for record in valid],
-    }
-
-
-def _metric(values: list[Any]) -> dict[str, Any]:
-    """A task says that a figure is a rate by giving truth values."""
-    return summary(values, rate=all(isinstance(value, (bool, np.bool_)) for value in values))
 
 
 def _provenance() -> dict[str, Any]:

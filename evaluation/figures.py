@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
+
+LONGEST_VALUE = 60
+"""Letters of an option's value that are shown: one can hold a whole file."""
 
 
 def number(value: Any) -> str:
@@ -20,3 +25,13 @@ def interval_of(summary: dict[str, Any]) -> str:
     """``[low, high]`` of a summary, or a dash where it has none."""
     bounds = summary.get("interval")
     return "–" if bounds is None else f"[{number(bounds[0])}, {number(bounds[1])}]"
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """``action_delay = 1, terrain = "cliff"``."""
+    return ", ".join(f"{name} = {_value_text(value)}" for name, value in options.items())
+
+
+def _value_text(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2po.config import DEFAULT_TASK
 from a2po.errors import UserError, WorkFailed, at_least, require
-from a2po.evaluation.evaluate import task_to_play
+from a2po.evaluation.measure import one_torch_thread
+from a2po.evaluation.task_choice import options_to_play, plain_options, task_to_play
 from a2po.evaluation.video import VideoOptions, check_video
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def play(
     deterministic: bool = True,
     video: Path | str | None = None,
     options: VideoOptions | None = None,
+    task_options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     say: Say = print,
 ) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def play(
         deterministic: greedy actions; else sampled ones.
         video: an .mp4 or .gif file to write. Frames are written as they come.
         options: how the video looks.
+        task_options: of the task, in place of those that the team was trained with; the others stay as they were.
         progress: told the steps so far, and the most there can be.
         say: where notices go.
 
@@ -74,31 +77,26 @@ def play(
     if path is not None:
         check_video(path, force=options.force)
     require("playing", torch="train", gymnasium="train")
-    import torch
-
     from a2po.envs.registry import make
     from a2po.streams import stream_seed
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # one copy gives them nothing to do
-    try:
+    with one_torch_thread():  # one copy gives them nothing to do
         contestant = _contestant(bundle, run, checkpoint, player, task, say)
         name = task_to_play(contestant, task, option="")
-        env_options = contestant.options if name == contestant.task else {}
+        env_options = options_to_play(contestant, name, task_options)
         with closing(make(name, 1, seed=stream_seed(seed, "bundle evaluation"), **env_options)) as env:
             begin = time.perf_counter()
             _check_fits(contestant, env)
             act = contestant.act(env, seed, deterministic=deterministic)
             tally, filmed = _play(env, act, episodes, steps, path, options, progress)
             wall_time_s = round(time.perf_counter() - begin, 3)
-    finally:
-        torch.set_num_threads(threads)
     return {
         "kind": "play",
         "policy": contestant.policy,
         "actions": contestant.actions(deterministic=deterministic),
         **contestant.origin,
-        **{"task": name, "task_options": env_options, "seed": seed, "wall_time_s": wall_time_s},
+        **{"task": name, "task_options": env_options, "options_given": plain_options(task_options)},
+        **{"seed": seed, "wall_time_s": wall_time_s},
         "episodes": tally.episodes,
         "video": filmed,
     }

@@ -88,6 +88,7 @@ def _is_result(value: Any) -> bool:
         "created" in value["provenance"]
         and "mean" in value["length"]
         and all(key in value for key in (*SHORT, "step", "algorithm"))
+        and isinstance(value.get("options_given", {}), dict)
         and all(key in summary for summary in summaries for key in ("mean", "interval", "std", "min", "max"))
         and (value["step"] is None or isinstance(value["step"], int))
         and all(_is_interval(summary["interval"]) for summary in summaries)

@@ -43,7 +43,7 @@ class StarCraftBattles:
         self.spec = _spec(task, battle, self.layout, options)
         self.simulation = Simulation(battle, self.terrain, options, self.layout, num_envs, num_threads)
         self._tracker = EpisodeTracker(num_envs, seed, METRICS)
-        self._mask = np.zeros((num_envs, battle.num_agents, battle.num_actions), bool)
+        self._mask = np.zeros((num_envs, battle.num_agents, self.layout.num_actions), bool)
         self._host, self._final = self._allocate(torch.device("cpu")), self._allocate(torch.device("cpu"))
         on_host = device.type == "cpu"
         self._result, self._final_result = (self._host, self._final) if on_host else (self._allocate(device), self._allocate(device))
@@ -174,7 +174,18 @@ class StarCraftBattles:
             last_action=M[:, f.LAST_ACTION, :agents].astype(np.int64),
             step=M[:, f.CLOCK, f.STEP].copy(),
             variant=M[:, f.CLOCK, f.VARIANT].copy(),
+            view=W[:, [f.VIEW_X, f.VIEW_Y], :agents].transpose(0, 2, 1),
+            attack_probability=W[:, f.ACCURACY, :agents].copy(),
+            health_level=W[:, f.FRAILTY, :agents].copy(),
+            granted=self._agents_bits(f.SHOWN_TO) if self.options.keeps_sightings else None,
+            masked=self._agents_bits(f.MASKED) if self.options.enemy_mask > 0 else None,
         )
+
+    def _agents_bits(self, row: int) -> np.ndarray:
+        """[B, N, E]: what a row's bits, one for each agent, say about each enemy."""
+        agents, enemies = self.battle.num_agents, self.battle.num_enemies
+        bits = self.simulation.marks[:, None, row, agents : agents + enemies]
+        return (bits >> np.arange(agents)[:, None] & 1) == 1
 
     def drain_episodes(self) -> list[EpisodeRecord]:
         """The episodes that ended since the last call."""
@@ -244,7 +255,7 @@ def _spec(task: str, battle: BattleMap, layout: Layout, options: Options) -> Tas
         obs_sizes=(layout.obs_size,) * battle.num_agents,
         state_size=layout.state_size,
         state_per_agent=layout.state_per_agent,
-        action_spaces=tuple(Discrete(battle.num_actions) for _ in battle.agents),
+        action_spaces=tuple(Discrete(layout.num_actions) for _ in battle.agents),
         reward_per_agent=False,
         max_episode_steps=options.max_episode_steps or battle.limit,
         metrics=METRICS,

@@ -164,6 +164,26 @@ class Options:
     ranges: np.ndarray = field(default_factory=lambda: rule_ranges({}, robust=False), compare=False, repr=False)
     """float32 [RULES, 2]: what the rules are drawn from. Not an option: made of the rules that are given."""
 
+    @property
+    def turns(self) -> int:
+        """How many actions turn a cone of sight."""
+        return self.num_fov_actions if self.conic_fov else 0
+
+    @property
+    def keeps_sightings(self) -> bool:
+        """Whether it matters who saw an enemy first."""
+        return self.prob_obs_enemy < 1 or self.smacv2_head_bug
+
+    @property
+    def draws_attack(self) -> bool:
+        """Whether agents have their own chances that an attack gets through."""
+        return tuple(self.attack_probability) != (1.0, 1.0)
+
+    @property
+    def draws_health(self) -> bool:
+        """Whether agents die at their own levels of health."""
+        return tuple(self.health_level) != (0.0, 0.0)
+
 
 FLAGS = tuple(option.name for option in fields(Options) if option.name != "ranges")
 CHOICES: Mapping[str, tuple[str, ...]] = {"observation": ("smac", "on_policy"), "state": ("agent", "shared")}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from a2po.envs.smac.fields import ALIVE, BEFORE, CHASE, CLOCK, DELAY, HEAD_START, HP, NUM_ALLIES, RULE, SHIELD, STEP
+from a2po.envs.smac.layout import L_SIGHTINGS
 from a2po.envs.smac.rules.damage import succumb
 from a2po.envs.smac.rules.enemies import chase, lead
-from a2po.envs.smac.rules.features import observe_agents, write_state
+from a2po.envs.smac.rules.features import observe_agents
 from a2po.envs.smac.rules.loop import play_loop
 from a2po.envs.smac.rules.orders import command
 from a2po.envs.smac.rules.scoring import outcome, reward
+from a2po.envs.smac.rules.sightings import look_around
 from a2po.envs.smac.rules.spawning import begin
+from a2po.envs.smac.rules.states import write_state
 
 P = 16  # bound anew by specialise()
 
@@ -60,6 +63,8 @@ def play_battles(
             rewards[b] = reward(own_W, own_M, S, results[b])
         if what == STEP_BATTLES or what == BEGIN_BATTLES:
             agents = own_M[CLOCK, NUM_ALLIES]
+            if L[L_SIGHTINGS] == 1:
+                look_around(own_W, own_M, L, V)
             observe_agents(0, agents, own_W, own_M, U, L, V, G, height, obs[b], mask[b])
             write_state(0, agents, own_W, own_M, U, L, V, G, height, state[b])
             for i in range(agents):

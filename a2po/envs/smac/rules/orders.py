@@ -34,7 +34,7 @@ from a2po.envs.smac.fields import (
 )
 from a2po.envs.smac.layout import L_FIRST_TARGET, L_OPEN_TARGETS
 from a2po.envs.smac.rules.chance import SUCCESS, uniform
-from a2po.envs.smac.rules.features import shootable
+from a2po.envs.smac.rules.masks import shootable
 
 _STEP = np.float32(2.0)  # how far SMAC orders a unit to move
 _NORTH, _SOUTH, _EAST, _WEST, _VIEWS = 2, 3, 4, 5, 6  # actions; then those that turn the cone of sight, if there is one, then targets
