@@ -28,6 +28,7 @@ CASES = [
     ("smac/2s3z", {"max_episode_steps": 15, "observation": "on_policy"}),
     ("smac/MMM2", {"max_episode_steps": 15, "observation": "on_policy", "state": "shared", "robust": True}),
     ("smac/2c_vs_64zg", {"max_episode_steps": 15, "terrain": "cliff", "state_timestep_number": True, **SEES_MORE}),
+    ("smac/MMM", {"max_episode_steps": 15, "opponent": {"built_in": 1, "heuristic": 1, "focus_fire": 1, "kiting": 1}}),
     ("smac/so_many_baneling", {"timeouts_as_terminal": True, "max_episode_steps": 40, "shuffle_enemies": True, "action_delay": [0, 7]}),
 ]
 

@@ -23,7 +23,7 @@ from a2po.envs.smac.rules.battle import LOOPS_PER_STEP
 from a2po.envs.smac.rules.scoring import GOING, WON
 from a2po.envs.smac.simulation import Shown, Simulation
 from a2po.envs.smac.terrain import load_terrain
-from a2po.errors import ActionError, CheckpointError
+from a2po.errors import ActionError, CheckpointError, TaskError
 
 METRICS = ("won", "dead_allies", "dead_enemies")
 STEP_SECONDS = 0.5  # of the game's "normal" speed, on which its catalog counts
@@ -36,6 +36,8 @@ class StarCraftBattles:
         self, task: str, battle: BattleMap, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, options: Options
     ) -> None:
         self.battle, self.options, self.num_envs, self.device = battle, options, num_envs, device
+        if options.opponent.bundles:
+            raise TaskError(f"{task}: bundles cannot lead the enemies yet")
         self.terrain = load_terrain(battle.terrain)
         self.layout = Layout.of(battle, options)
         self.spec = _spec(task, battle, self.layout, options)
@@ -195,7 +197,7 @@ class StarCraftBattles:
 
     def render_step(self, copy: int, actions: torch.Tensor, count: int) -> list[np.ndarray]:
         """``count`` pictures of one copy, the first as it stands, the others on its way through the step that ``actions`` will make."""
-        return self._film().pictures(copy, actions[copy].cpu().numpy(), count)
+        return self._film().pictures(copy, actions[copy].cpu().numpy(), np.zeros(self.battle.num_enemies, np.int64), count)
 
     def _film(self) -> Filming:
         if self._filming is None or self._filming.size != self.render_size:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from a2po.envs.smac import fields as f
+from a2po.envs.smac.opponents import Opponents, parse_opponents
 from a2po.envs.smac.terrain import VARIANTS
 from a2po.errors import TaskError, did_you_mean
 
@@ -154,6 +155,9 @@ class Options:
     timeouts_as_terminal: bool = False
     """Report the step limit as a true end."""
 
+    opponent: Opponents = field(default_factory=Opponents)
+    """Who leads the enemies: ``built_in``, ``heuristic``, ``focus_fire``, ``kiting``, the path of a bundle, or a table of weights."""
+
     robust: bool = False
     """Draw every rule that is not given anew for each battle, from its robust range."""
 
@@ -232,6 +236,8 @@ def parse_options(task: str, given: Mapping[str, Any], defaults: Mapping[str, An
 
 
 def _flag(task: str, name: str, value: Any) -> Any:
+    if name == "opponent":
+        return parse_opponents(task, value)
     if name in CHOICES:
         allowed, good = " or ".join(repr(choice) for choice in CHOICES[name]), value in CHOICES[name]
     elif name in POSITIVE:

@@ -35,6 +35,7 @@ RULES = (
     "features",
     "states",
     "orders",
+    "scripts",
     "enemies",
     "loop",
     "scoring",

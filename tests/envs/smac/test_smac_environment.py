@@ -317,6 +317,7 @@ def test_robust_battles_differ_and_are_reproducible(battles):
 WRONG = [
     *((name, value) for name in CHOICES for value in ("smack", 1, None, True)),
     *((name, value) for name in POSITIVE for value in (0, -1.0, float("nan"), float("inf"), 1e200, 10**309, True, "9", None)),
+    *(("opponent", value) for value in (3, None, {}, ["kiting"], True)),
     *(("max_episode_steps", value) for value in (0, -1, 1.5, 2**40, True, "60")),
     *((name, value) for name in FLAGS if isinstance(getattr(Options(), name), bool) for value in (0, 1, "true", None)),
     *((name, value) for name, rule in RULES.items() for value in (rule.limits[0] - 1, rule.limits[1] + 1, "much", None, [], [1, 2, 3], {})),
