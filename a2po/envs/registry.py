@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from a2po.envs.perturbation import Perturbation
 from a2po.envs.scripted import RANDOM, ScriptedPlayer
 from a2po.errors import TaskError, UserError, did_you_mean, foreign, require
 
@@ -38,7 +39,9 @@ class Family(Protocol):
     """What a family's module offers.
 
     A family whose ``make`` takes more names than it can list sets ``listed_only = False`` and checks them itself. One that has
-    scripted players offers a function ``scripted_players() -> dict[str, ScriptedPlayer]``, one that knows its optimum ``optimum``.
+    scripted players offers a function ``scripted_players() -> dict[str, ScriptedPlayer]``, one that knows its optimum ``optimum``,
+    one with an option ``opponent`` ``opponent_names(task) -> Sequence[str]``, one whose rules can be changed
+    ``perturbations(env) -> Sequence[Perturbation]``.
     """
 
     def task_names(self) -> list[str]:
@@ -123,19 +126,15 @@ def optimum(task: str, **options: Any) -> float:
     Raises:
         TaskError: the task or an option is unknown, or nobody knows its optimum.
     """
-    family = task.split("/", 1)[0]
-    known: Callable[..., float] | None = getattr(_family(family), "optimum", None) if family in families() else None
-    if known is None or task not in _family(family).task_names():
+    known: Callable[..., float] | None = _offer(task, "optimum")
+    if known is None or task not in _family(task.split("/", 1)[0]).task_names():
         raise TaskError(f"the optimum of '{task}' is not known{did_you_mean(task, task_names())}")
     return known(task, **options)
 
 
 def scripted_players(task: str) -> dict[str, ScriptedPlayer]:
     """The scripted players of a task, by name: ``random`` and those of its family."""
-    family = task.split("/", 1)[0]
-    offer: Callable[[], dict[str, ScriptedPlayer]] | None = (
-        getattr(_family(family), "scripted_players", None) if family in families() else None
-    )
+    offer: Callable[[], dict[str, ScriptedPlayer]] | None = _offer(task, "scripted_players")
     return {"random": RANDOM, **(offer() if offer else {})}
 
 
@@ -156,12 +155,34 @@ def scripted_player(name: str, task: str) -> ScriptedPlayer:
     raise UserError(f"'{task}' has no player '{name}'{where} (it has: {', '.join(found)})")
 
 
+def opponent_names(task: str) -> list[str]:
+    """The names that the task's option ``opponent`` knows; none where the task has no such option."""
+    offer: Callable[[str], Sequence[str]] | None = _offer(task, "opponent_names")
+    return list(offer(task)) if offer else []
+
+
+def perturbations(env: VectorEnv) -> list[Perturbation]:
+    """The changes of its rules that matter in ``env``, which has the options that a team was trained with; none for most families."""
+    offer: Callable[[VectorEnv], Sequence[Perturbation]] | None = _offer(env.spec.task, "perturbations")
+    return list(offer(env)) if offer else []
+
+
+def families_with(function: str) -> list[str]:
+    """The families that offer ``function``."""
+    return [family for family in families() if _offer(f"{family}/", function)]
+
+
+def _offer(task: str, function: str) -> Callable[..., Any] | None:
+    """What the family of ``task`` offers under this name, if it does."""
+    family = task.split("/", 1)[0]
+    return getattr(_family(family), function, None) if family in families() else None
+
+
 def runs_foreign_code(task: str) -> bool:
     """True if making the task imports a module that its name alone chooses: a user's own code, say."""
     if ":" in task:
         return True
-    family = task.split("/", 1)[0]
-    asks: Callable[[str], bool] | None = getattr(_family(family), "runs_foreign_code", None) if family in families() else None
+    asks: Callable[[str], bool] | None = _offer(task, "runs_foreign_code")
     return asks is not None and asks(task)
 
 

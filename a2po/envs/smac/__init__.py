@@ -5,8 +5,9 @@ SMAC's interface and the game's catalog data, not validated against the game's b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from a2po.envs.smac.maps import MAPS
 from a2po.errors import TaskError, did_you_mean, require
@@ -14,11 +15,12 @@ from a2po.errors import TaskError, did_you_mean, require
 if TYPE_CHECKING:
     import torch
 
+    from a2po.envs.perturbation import Perturbation
     from a2po.envs.protocol import VectorEnv
     from a2po.envs.scripted import ScriptedPlayer
     from a2po.envs.smac.battle_map import BattleMap
 
-__all__ = ["Duel", "Post", "battle", "duel", "make", "scripted_players", "task_names"]
+__all__ = ["Duel", "Post", "battle", "duel", "make", "perturbations", "scripted_players", "task_names"]
 
 _HEAVY = {"duel": "duels", "Duel": "duels", "battle": "sandbox", "Post": "sandbox"}  # loaded when asked for: they need the compiler
 
@@ -39,6 +41,14 @@ def scripted_players() -> dict[str, ScriptedPlayer]:
     from a2po.envs.smac.players import PLAYERS
 
     return PLAYERS
+
+
+def perturbations(env: VectorEnv) -> Sequence[Perturbation]:
+    """The changes of its rules that matter in a battle."""
+    from a2po.envs.smac.environment import StarCraftBattles
+    from a2po.envs.smac.rule_changes import rule_changes
+
+    return rule_changes(cast(StarCraftBattles, env))
 
 
 def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, **options: Any) -> VectorEnv:
