@@ -125,7 +125,7 @@ Named = dict[str, tuple[str, ...]]
 
 
 def _present(battle: BattleMap, form: Blocks, timestep: bool, last: bool) -> Blocks:
-    """The form without what is switched off, and without the shields of sides that are not Protoss."""
+    """The form without what is switched off, and without the shields of sides where nobody has any."""
     enemy = () if _has_shield(battle, battle.enemy_types) else ("shield",)
     ally = (*(() if _has_shield(battle, battle.ally_types) else ("shield",)), *(() if last else ("last",)))
     return {
@@ -136,7 +136,7 @@ def _present(battle: BattleMap, form: Blocks, timestep: bool, last: bool) -> Blo
 
 
 def _has_shield(battle: BattleMap, types: tuple[tuple[str, ...], ...]) -> bool:
-    return any(battle.unit(kind).race == "P" for each in types for kind in each)
+    return any(battle.unit(kind).shield > 0 for each in types for kind in each)
 
 
 def _named(names: ColumnNames, blocks: Blocks, agent: int, *, skip_self: bool) -> Named:
