@@ -92,7 +92,9 @@ def _battle(task: str, text: Any) -> BattleMap:
     if text is not None:
         raise TaskError(f"{task}: option '{_TEXT}' is for battle files, tasks smac/path/to/file{_SUFFIX}")
     if name not in MAPS:
-        near = [f"{_PREFIX}{file}" for file in Path().glob(f"*{_SUFFIX}")]
+        from a2po.envs.smac.battle_file import battle_files_near
+
+        near = [f"{_PREFIX}{file}" for file in battle_files_near(Path(name))]
         raise TaskError(f"unknown task '{task}'{did_you_mean(task, [*task_names(), *near])} ('a2po tasks' lists all)")
     return MAPS[name]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path as File
 from typing import Any, Final
 
@@ -73,7 +74,7 @@ def battle_files_near(file: File) -> list[str]:
     found: list[str] = []
     for folder, patterns in ((file.parent, ("*",)), (File(), ("*", "*/*", "*/*/*"))):
         for pattern in patterns:
-            found += [str(near) for near in sorted(folder.glob(pattern + SUFFIX))[:200]]
+            found += [str(near) for near in sorted(islice(folder.glob(pattern + SUFFIX), 500))]
     return list(dict.fromkeys(found))
 
 

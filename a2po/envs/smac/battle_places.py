@@ -42,7 +42,7 @@ def _copies(document: Document, copy: Group, allies: list[Group]) -> list[Group]
     groups, first = [], 0
     for group in allies:
         places = copy.places[first : first + group.count] if copy.place_key == "positions" else copy.places
-        groups.append(replace(group, path=copy.path, places=places, place_key=copy.place_key))
+        groups.append(replace(group, path=copy.path, places=places, place_key=copy.place_key, copy=True))
         first += group.count
     return groups
 

@@ -66,7 +66,7 @@ def parse_document(file: str, text: str) -> Document:
         found = _AT.search(str(error))
         last = max(1, len(text.splitlines()))
         line, column = (found[1] or last, f" (column {found[2]})" if found[2] else "") if found else (1, "")
-        what = _AT.sub("", str(error))
+        what = _AT.sub("", str(error)).replace("overwrite a value", "overwrite a value: a key is there twice")
         raise TaskError(f"{file}, line {line}: {what[:1].lower()}{what[1:]}{column}") from None
     scanner = _Scanner(text)
     scanner.scan()

@@ -1,4 +1,4 @@
-"""Battle files with mistakes in them: seeded mutations of the examples, from a lost character to a table in the wrong place."""
+"""Battle files with mistakes in them, seeded mutations of the examples: each is a message with file and line, or a battle that runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from a2po.envs import make
+from a2po.envs.protocol import VectorEnv
+from a2po.envs.smac import fields as f
+from a2po.errors import TaskError
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples" / "battles").glob("*.toml"))
 
@@ -175,3 +184,42 @@ def mutated(count: int, seed: int, mutations: list[Mutation] = MUTATIONS) -> Ite
             if lines:
                 chance.choice(mutations)(chance, lines)
         yield "\n".join(lines) + "\n"
+
+
+def play(env: VectorEnv, steps: int, seed: int = 0) -> None:
+    """Random legal actions; everything that is seen, paid and remembered is a number, and whoever lives is on the map."""
+    chance, now = np.random.default_rng(seed), env.reset()
+    for _ in range(steps):
+        mask = now.action_mask.numpy()
+        assert mask.any(-1).all()
+        step = env.step(torch.from_numpy(np.where(mask, chance.random(mask.shape), -1.0).argmax(-1)))
+        now = step.observations
+        assert all(bool(torch.isfinite(values).all()) for values in (now.obs, now.state, step.reward))
+        memory, alive = env.simulation.units, env.simulation.marks[:, f.ALIVE] == 1
+        assert np.isfinite(memory).all()
+        assert ((memory[:, [f.X, f.Y]] >= 0) & (memory[:, [f.X, f.Y]] <= 32)).all(1)[alive].all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_hundred_malformed_files_are_messages_or_battles_that_run(seed: int):
+    run = 0
+    for number, text in enumerate(mutated(100, seed)):
+        try:
+            env = make("smac/arena.toml", 2, battle_file=text, seed=number, num_threads=1)
+        except TaskError as error:
+            for line in str(error).splitlines():
+                told = re.match(r"arena\.toml(, line (\d+): \S|: and \d+ more)", line)
+                assert told and int(told[2] or 1) <= len(text.splitlines()) + 1, line
+            continue
+        run += 1
+        play(env, 8, seed=number)
+        env.close()
+    assert 4 < run < 50
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_run_whole_episodes(path: Path):
+    env = make(f"smac/{path}", 2, num_threads=1)
+    play(env, 60)
+    assert env.drain_episodes()
+    env.close()
