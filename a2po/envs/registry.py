@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,10 +38,10 @@ BUILT_IN_FAMILIES = {
 class Family(Protocol):
     """What a family's module offers.
 
-    A family whose ``make`` takes more names than it can list sets ``listed_only = False`` and checks them itself. One that has
-    scripted players offers a function ``scripted_players() -> dict[str, ScriptedPlayer]``, one that knows its optimum ``optimum``,
-    one with an option ``opponent`` ``opponent_names(task) -> Sequence[str]``, one whose rules can be changed
-    ``perturbations(env) -> Sequence[Perturbation]``.
+    A family whose ``make`` takes more names than it can list sets ``listed_only = False`` and checks them itself. One whose tasks
+    depend on files offers ``pin``, see below. One that has scripted players offers ``scripted_players() -> dict[str, ScriptedPlayer]``,
+    one that knows its optimum ``optimum``, one with an option ``opponent`` ``opponent_names(task) -> Sequence[str]``, one whose rules
+    can be changed ``perturbations(env) -> Sequence[Perturbation]``.
     """
 
     def task_names(self) -> list[str]:
@@ -118,6 +118,19 @@ def make(
         if ":" not in task:
             raise
         raise TaskError(f"task '{task}': the factory raised {foreign(error)}") from error
+
+
+def pin(task: str, options: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Options with which ``task`` stays as it is now: of a task that lies in a file they hold what the file says.
+
+    ``before``: those that a run began with, which goes on; what these hold is not read again.
+
+    Raises:
+        TaskError: there is no such file.
+    """
+    family = task.split("/", 1)[0]
+    pins: Callable[..., dict[str, Any]] | None = getattr(_family(family), "pin", None) if family in families() else None
+    return pins(task, options, before or {}) if pins else dict(options)
 
 
 def optimum(task: str, **options: Any) -> float:

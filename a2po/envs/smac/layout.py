@@ -139,7 +139,7 @@ Named = dict[str, tuple[str, ...]]
 
 
 def _present(battle: BattleMap, options: Options, form: Blocks, *, time: bool, last: bool) -> Blocks:
-    """The form without what is switched off, and without the shields of sides that are not Protoss."""
+    """The form without what is switched off, and without the shields of sides where nobody has any."""
     shields = {block: _has_shield(battle, battle.enemy_types if block == "enemy" else battle.ally_types) for block in form}
     shown = {
         **dict(zip(SKILLS, (options.draws_attack, options.draws_health), strict=True)),
@@ -155,7 +155,7 @@ def _present(battle: BattleMap, options: Options, form: Blocks, *, time: bool, l
 
 
 def _has_shield(battle: BattleMap, types: tuple[tuple[str, ...], ...]) -> bool:
-    return any(battle.unit(kind).race == "P" for each in types for kind in each)
+    return any(battle.unit(kind).shield > 0 for each in types for kind in each)
 
 
 def _named(names: ColumnNames, blocks: Blocks, agent: int, *, skip_self: bool) -> Named:
