@@ -127,9 +127,10 @@ def _changes(contestant: Contestant, task: str, options: Mapping[str, Any]) -> l
     Raises:
         UserError: nothing, or the team does not fit.
     """
-    from a2po.envs.registry import families_with, make, perturbations
+    from a2po.envs.registry import check_task, families_with, make, perturbations
     from a2po.training.fit import check_fits
 
+    check_task(task)
     family, offering = task.split("/", 1)[0], families_with("perturbations")
     if ":" in task or family not in offering:
         raise UserError(f"'{task}' has no rules that bench-policy could change; tasks of {' and '.join(offering)} have")
