@@ -148,7 +148,7 @@ def play(env: StarCraftBattles, recording: Recording, slots: list[Observations],
 def rules_alone(env: StarCraftBattles, recording: Recording) -> float:
     """CPU seconds per step for its game loops and nothing else."""
     simulation, shown, seconds = env.simulation, env._shown(env._host), 0.0
-    nothing = (simulation._no_seeds, simulation._no_actions, shown)
+    nothing = (simulation._no_seeds, simulation._no_actions, simulation._no_rivals, shown)
     for units, marks in recording.states:
         simulation.units[...], simulation.marks[...] = units, marks
         start = time.process_time()

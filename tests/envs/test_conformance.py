@@ -16,6 +16,7 @@ SHORT = {
     "tabular": {"length": 7},
     "pettingzoo": {"max_cycles": 15},
     "smac": {"max_episode_steps": 15},
+    "smacv2": {"max_episode_steps": 15},
 }
 SEES_MORE = {f"obs_{what}": True for what in ("last_action", "pathing_grid", "terrain_height", "timestep_number")}
 CASES = [
@@ -27,6 +28,7 @@ CASES = [
     ("smac/2s3z", {"max_episode_steps": 15, "observation": "on_policy"}),
     ("smac/MMM2", {"max_episode_steps": 15, "observation": "on_policy", "state": "shared", "robust": True}),
     ("smac/2c_vs_64zg", {"max_episode_steps": 15, "terrain": "cliff", "state_timestep_number": True, **SEES_MORE}),
+    ("smac/MMM", {"max_episode_steps": 15, "opponent": {"built_in": 1, "heuristic": 1, "focus_fire": 1, "kiting": 1}}),
     ("smac/so_many_baneling", {"timeouts_as_terminal": True, "max_episode_steps": 40, "shuffle_enemies": True, "action_delay": [0, 7]}),
 ]
 
@@ -55,6 +57,8 @@ def worth_a_training(task: str, algorithm: str, layers: int) -> bool:
         return algorithm in wanted and (layers == 0) == ("spread" in task) and "pursuit" not in task
     if task.startswith("smac/"):
         return (task, algorithm, layers) in BATTLES
+    if task.startswith("smacv2/"):
+        return (algorithm, layers) == ("a2po", 1)
     return algorithm in ("a2po", "mappo") or not task.startswith("mamujoco/") or task.endswith(("HalfCheetah-2x3", "Humanoid-9|8"))
 
 

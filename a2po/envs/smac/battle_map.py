@@ -133,7 +133,10 @@ class BattleMap:
 
     @property
     def num_actions(self) -> int:
-        """Six and one attack per enemy; healers use these on their own side, and drawn ones need one for each ally."""
+        """Six and one attack per enemy; healers use these on their own side, and drawn ones need one for each ally.
+
+        Without the actions that turn a cone of sight, which come before the attacks where the options ask for one: see `Layout`.
+        """
         targets = max(self.num_enemies, self.num_agents) if self.has_healers and self.drawn else self.num_enemies
         return ACTIONS_BEFORE_TARGETS + targets
 

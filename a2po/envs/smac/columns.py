@@ -15,10 +15,14 @@ Blocks = dict[str, Features]
 """Block -> the features that each unit has in it, in order. Blocks that are not about units have none."""
 
 # "type" and "last" (the last action) are one-hot; a battle of one type has no column for it. Only Protoss sides have "shield".
+# What SMACv2 adds stands in a row when its option is on: skills, the position on the map, where a cone of sight looks.
 _SIGHT: Final = ("distance", "relative_x", "relative_y")
+SKILLS: Final = ("attack_probability", "health_level")
+POSITION: Final = ("position_x", "position_y")
+VIEW: Final = ("view_x", "view_y")
 _OBS_ENEMY: Final = ("available", *_SIGHT, "health", "shield", "type")
-_OBS_ALLY: Final = ("visible", *_SIGHT, "health", "shield", "type")
-_STATE_ALLY: Final = ("health", "cooldown", "x", "y", "shield", "type")
+_OBS_ALLY: Final = ("visible", *_SIGHT, "health", "shield", *SKILLS, "type")
+_STATE_ALLY: Final = ("health", "cooldown", "x", "y", "shield", *SKILLS, *VIEW, "type")
 _STATE_ENEMY: Final = ("health", "x", "y", "shield", "type")
 
 OBS_FORMS: Final[dict[str, Blocks]] = {
@@ -26,7 +30,7 @@ OBS_FORMS: Final[dict[str, Blocks]] = {
         "move": (),
         "enemy": _OBS_ENEMY,
         "ally": (*_OBS_ALLY, "last"),
-        "own": ("health", "shield", "type"),
+        "own": ("health", "shield", *SKILLS, *POSITION, *VIEW, "type"),
         "time": (),
     },
     "on_policy": {
@@ -58,9 +62,13 @@ AROUND: Final = ((0, 4), (0, -4), (4, 0), (-4, 0), (2, 2), (-2, -2), (2, -2), (-
 _AROUND_NAMES: Final = (*(f"{direction}_4" for direction in DIRECTIONS), "north_east_2", "south_west_2", "south_east_2", "north_west_2")
 
 
-def action_names(battle: BattleMap) -> tuple[tuple[str, ...], ...]:
-    """The names of each agent's actions. A healer's targets are allies, and slots that never become legal are unused."""
-    return tuple(("no_op", "stop", *DIRECTIONS, *_target_names(battle, types)) for types in battle.ally_types)
+def action_names(battle: BattleMap, turns: int = 0) -> tuple[tuple[str, ...], ...]:
+    """The names of each agent's actions. A healer's targets are allies, and slots that never become legal are unused.
+
+    `turns`: how many actions turn a cone of sight; they look 360 / turns degrees further left, one after the other, from east on.
+    """
+    views = [f"look_{360 * turn / turns:g}" for turn in range(turns)]
+    return tuple(("no_op", "stop", *DIRECTIONS, *views, *_target_names(battle, types)) for types in battle.ally_types)
 
 
 def _target_names(battle: BattleMap, types: tuple[str, ...]) -> list[str]:
@@ -79,9 +87,9 @@ def _target_names(battle: BattleMap, types: tuple[str, ...]) -> list[str]:
 class ColumnNames:
     """Names the columns of blocks for one battle."""
 
-    def __init__(self, battle: BattleMap, *, pathing: bool, height: bool) -> None:
+    def __init__(self, battle: BattleMap, actions: tuple[tuple[str, ...], ...], *, pathing: bool, height: bool) -> None:
         self.battle = battle
-        self.actions = action_names(battle)
+        self.actions = actions
         self.move = tuple(f"can_move_{direction}" for direction in DIRECTIONS)
         if pathing:
             self.move += tuple(f"pathing_{place}" for place in _AROUND_NAMES)
@@ -120,7 +128,7 @@ class ColumnNames:
         prefix = f"enemy_{enemy}"
         for feature in features:
             if feature == "unused":
-                yield from (f"{prefix}_unused_{action}" for action in range(self.battle.num_actions))
+                yield from (f"{prefix}_unused_{action}" for action in range(len(self.actions[0])))
             else:
                 yield from self._columns(prefix, feature, self.battle.enemy_type_order)
 

@@ -13,19 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2po.envs.smac.battle_map import ACTIONS_BEFORE_TARGETS
-from a2po.envs.smac.columns import AROUND, Blocks
+from a2po.envs.smac.columns import AROUND, SKILLS, Blocks
 from a2po.envs.smac.layout import (
     HALF_MAP,
+    L_CONE,
+    L_CONE_BUG,
+    L_HEAD_BUG,
+    L_HEALTH,
     L_HEIGHT,
     L_KIND,
+    L_OPEN_TARGETS,
     L_PATHING,
+    L_TEAMMATES,
     L_TYPES,
     PER_MAP,
+    S_COLUMNS,
+    S_CONE,
     S_KIND,
-    S_PER_SIGHT,
     S_PER_STEP,
-    S_SHOOT_SQUARED,
-    S_SIGHT_SQUARED,
     Layout,
 )
 
@@ -34,6 +39,8 @@ __all__ = ["Encoder", "Layout", "Snapshot"]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Ints = NDArray[Any]
+
+_EPSILON = np.float32(1e-7)  # SMACv2's smallest number
 
 
 class Snapshot(NamedTuple):
@@ -50,6 +57,20 @@ class Snapshot(NamedTuple):
     last_action: Ints  # [B, N]; -1: none yet
     step: Ints  # [B], environment steps since the episode began
     variant: Ints  # [B], which of the walkable grids
+    # What only some options show; None: as if they were off.
+    view: Floats | None = None  # [B, N, 2], unit vectors: where agents with a cone of sight look
+    attack_probability: Floats | None = None  # [B, N]
+    health_level: Floats | None = None  # [B, N], share of its hp below which an agent dies
+    granted: Bools | None = None  # [B, N, E]: whether an agent had the right to see an enemy when it looked
+    masked: Bools | None = None  # [B, N, E]: whether it cannot make out its life and type
+
+
+class Pairs(NamedTuple):
+    """Every unit as every agent has it before it, each [B, N, n]."""
+
+    squared: Floats  # distance
+    dx: Floats
+    dy: Floats
 
 
 class Encoder:
@@ -67,8 +88,8 @@ class Encoder:
         self._height = np.asarray(height, np.float32)
         kinds = layout.table[L_KIND:].reshape(-1, 3)
         self._ally_bit, self._enemy_bit, self._heals = kinds[:, 0], kinds[:, 1], kinds[:, 2] == 1
-        per_kind = layout.scales[S_KIND:].reshape(-1, 3)
-        self._per_hp, self._per_shield, self._per_cooldown = per_kind.T
+        per_kind = layout.scales[S_KIND:].reshape(-1, S_COLUMNS)
+        self._per_hp, self._per_shield, self._per_cooldown, self._sight_squared, self._shoot_squared, self._per_sight = per_kind.T
         agents = np.arange(layout.num_agents)
         allies, enemies = slice(0, layout.num_agents), slice(layout.num_agents, None)
         self._sides = {"ally": allies, "own": allies, "enemy": enemies}
@@ -77,73 +98,145 @@ class Encoder:
     def observe(self, snapshot: Snapshot) -> tuple[Floats, Floats, Bools]:
         """Observations float32 [B, N, O], state [B, S] or [B, N, S], action mask bool [B, N, A]."""
         layout = self.layout
-        mask = self.action_mask(snapshot)
-        features = self._features(snapshot, mask)
-        seen = features["visible"][..., 0] == 1
-        obs = self._assemble(layout.obs_blocks, features, seen, snapshot, mask)
+        pairs = self._distances(snapshot)
+        in_range = self._in_range(snapshot, pairs)
+        mask = self._mask(snapshot, in_range)
+        features = self._features(snapshot, mask, pairs)
+        seen = self._seen(snapshot, features["visible"][..., 0] == 1)
+        obs = self._assemble(layout.obs_blocks, self._as_agents_know(features, snapshot), seen, snapshot, mask)
         if layout.state_per_agent:
             known = np.broadcast_to(snapshot.alive[:, None], seen.shape)
-            return obs, self._assemble(layout.state_blocks, features, known, snapshot, mask), mask
-        return obs, self._shared_state(features, snapshot), mask
+            state = self._assemble(layout.state_blocks, features, known, snapshot, mask)
+        else:
+            state = self._shared_state(features, snapshot)
+        return obs, state, self._opened(snapshot, mask)
 
     def action_mask(self, snapshot: Snapshot) -> Bools:
         """Which actions are legal: bool [B, N, A]. The dead have the no-op only, and nobody else has it."""
-        layout, agents = self.layout, self.layout.num_agents
+        return self._opened(snapshot, self._mask(snapshot, self._in_range(snapshot, self._distances(snapshot))))
+
+    def _opened(self, snapshot: Snapshot, mask: Bools) -> Bools:
+        """The mask as agents get it: on wish all living targets are legal."""
+        return self._mask(snapshot, np.ones_like(snapshot.alive)[:, None]) if self.layout.table[L_OPEN_TARGETS] else mask
+
+    def _mask(self, snapshot: Snapshot, in_range: Bools) -> Bools:
+        """Which actions are legal if an order can reach `in_range` [B, N or 1, n]."""
+        layout, agents, first = self.layout, self.layout.num_agents, self.layout.first_target
         mask = np.zeros((len(snapshot.x), agents, layout.num_actions), np.bool_)
         mask[..., 1] = True
         x, y = snapshot.x[:, :agents], snapshot.y[:, :agents]
         for action, (dx, dy) in enumerate(((0, 1), (0, -1), (1, 0), (-1, 0)), 2):
             mask[..., action] = self._ground_at(x + np.float32(dx), y + np.float32(dy), snapshot, outside=False)
-        squared, _, _ = self._distances(snapshot)
-        near = (squared <= layout.scales[S_SHOOT_SQUARED]) & snapshot.alive[:, None]
-        mask[..., ACTIONS_BEFORE_TARGETS : ACTIONS_BEFORE_TARGETS + layout.num_enemies] = near[..., agents:]
+        mask[..., ACTIONS_BEFORE_TARGETS:first] = True
+        near = in_range & snapshot.alive[:, None]
+        mask[..., first : first + layout.num_enemies] = near[..., agents:]
         healer = self._heals[snapshot.kind[:, :agents]]
-        slots = min(agents, layout.num_actions - ACTIONS_BEFORE_TARGETS)
-        heal = np.zeros_like(mask[..., ACTIONS_BEFORE_TARGETS:])
+        slots = min(agents, layout.num_actions - first)
+        heal = np.zeros_like(mask[..., first:])
         heal[..., :slots] = (near[..., :agents] & ~healer[:, None])[..., :slots]
-        mask[..., ACTIONS_BEFORE_TARGETS:] = np.where(healer[..., None], heal, mask[..., ACTIONS_BEFORE_TARGETS:])
+        mask[..., first:] = np.where(healer[..., None], heal, mask[..., first:])
         mask &= snapshot.alive[:, :agents, None]
         mask[..., 0] = ~snapshot.alive[:, :agents]
         return mask
 
-    def _distances(self, snapshot: Snapshot) -> tuple[Floats, Floats, Floats]:
-        """Squared distance, x and y of every unit from every agent, each [B, N, n]."""
+    def _in_range(self, snapshot: Snapshot, pairs: Pairs) -> Bools:
+        """Where the agents' orders to targets reach: [B, N, n]."""
+        reach = self._shoot_squared[snapshot.kind[:, : self.layout.num_agents], None]
+        return np.asarray((pairs.squared <= reach) & self._in_cone(snapshot, pairs))
+
+    def _in_cone(self, snapshot: Snapshot, pairs: Pairs) -> Bools:
+        """What lies in the direction that agents look in: [B, N, n]. The rules' `in_cone` says what the bug is."""
+        if not self.layout.table[L_CONE]:
+            return np.ones(pairs.squared.shape, np.bool_)
+        dx, dy = pairs.dx, pairs.dy
+        view = np.broadcast_to(np.float32([1, 0]), (*dx.shape[:2], 2)) if snapshot.view is None else snapshot.view
+        east, north = view[..., :1], view[..., 1:]
+        if self.layout.table[L_CONE_BUG]:
+            side = np.where(dx > 0, np.float32(1), np.float32(-1))
+            dx, dy = np.maximum(side * dx, _EPSILON), side * dy
+            east, north = np.maximum(side * east, _EPSILON), side * north
+        far = np.sqrt((dx * dx + dy * dy) * (east * east + north * north))
+        return np.asarray(dx * east + dy * north >= self.layout.scales[S_CONE] * far)
+
+    def _seen(self, snapshot: Snapshot, visible: Bools) -> Bools:
+        """What agents see of what is visible [B, N, n] to them: enemies only by right."""
+        if snapshot.granted is None:
+            return visible
+        granted = snapshot.granted
+        if self.layout.table[L_HEAD_BUG]:  # an enemy without right takes those before it along
+            granted = np.logical_and.accumulate(granted[..., ::-1], axis=-1)[..., ::-1]
+        agents = self.layout.num_agents
+        return np.concatenate([visible[..., :agents], visible[..., agents:] & granted], axis=-1)
+
+    def _distances(self, snapshot: Snapshot) -> Pairs:
         agents = self.layout.num_agents
         dx = snapshot.x[:, None] - snapshot.x[:, :agents, None]
         dy = snapshot.y[:, None] - snapshot.y[:, :agents, None]
-        return dx * dx + dy * dy, dx, dy
+        return Pairs(dx * dx + dy * dy, dx, dy)
 
-    def _features(self, snapshot: Snapshot, mask: Bools) -> dict[str, Floats]:
-        """By name what each agent sees of each unit: [B, N, n, columns]; "last" is of the agents only."""
+    def _features(self, snapshot: Snapshot, mask: Bools, pairs: Pairs) -> dict[str, Floats]:
+        """By name what there is to see of each unit: [B, N, n, columns]; some are of the agents only."""
         layout, agents, kind = self.layout, self.layout.num_agents, snapshot.kind
         fuel = np.where(self._heals[kind], snapshot.energy, snapshot.cooldown)
         bits = np.concatenate([self._ally_bit[kind[:, :agents]], self._enemy_bit[kind[:, agents:]]], axis=1)
         of_units = {
-            "health": (snapshot.hp * self._per_hp[kind])[..., None],
+            "health": self._health(snapshot)[..., None],
             "shield": (snapshot.shield * self._per_shield[kind])[..., None],
             "cooldown": (fuel * self._per_cooldown[kind])[..., None],
             "x": ((snapshot.x - HALF_MAP) * PER_MAP)[..., None],
             "y": ((snapshot.y - HALF_MAP) * PER_MAP)[..., None],
+            "position_x": (snapshot.x * PER_MAP)[..., None],
+            "position_y": (snapshot.y * PER_MAP)[..., None],
             "type": _one_hot(bits, int(layout.table[L_TYPES])),
             "last": _one_hot(snapshot.last_action, layout.num_actions),
             "unused": np.zeros((*kind.shape, layout.num_actions), np.float32),
         }
+        for name, values in (("attack_probability", snapshot.attack_probability), ("health_level", snapshot.health_level)):
+            if values is not None:
+                of_units[name] = values[..., None]
+        if snapshot.view is not None:
+            of_units["view_x"], of_units["view_y"] = snapshot.view[..., :1], snapshot.view[..., 1:]
         features = {name: np.broadcast_to(values[:, None], (len(kind), agents, *values.shape[1:])) for name, values in of_units.items()}
-        return features | {name: values[..., None] for name, values in self._pairs(snapshot, mask).items()}
+        return features | {name: values[..., None] for name, values in self._of_pairs(snapshot, mask, pairs).items()}
 
-    def _pairs(self, snapshot: Snapshot, mask: Bools) -> dict[str, Floats]:
+    def _health(self, snapshot: Snapshot) -> Floats:
+        """Shares of hp [B, n]; of agents that die at levels of their own, of what is above these."""
+        share = snapshot.hp * self._per_hp[snapshot.kind]
+        if self.layout.table[L_HEALTH] and snapshot.health_level is not None:
+            agents, level = self.layout.num_agents, snapshot.health_level
+            share[:, :agents] = (share[:, :agents] - level) / (1 - level)
+        return np.asarray(share, np.float32)
+
+    def _as_agents_know(self, features: dict[str, Floats], snapshot: Snapshot) -> dict[str, Floats]:
+        """The features of units, but for what an agent cannot know of others."""
+        agents, known = self.layout.num_agents, dict(features)
+        if not self.layout.table[L_TEAMMATES]:
+            himself = np.eye(agents, dtype=np.bool_)[..., None]
+            secret = [*SKILLS, *(("health",) if self.layout.table[L_HEALTH] else ())]
+            for name in secret:
+                if name in features:
+                    known[name] = features[name].copy()
+                    known[name][:, :, :agents] *= himself
+        if snapshot.masked is not None:
+            for name in ("health", "shield", "type"):
+                known[name] = known[name].copy()
+                known[name][:, :, agents:] *= ~snapshot.masked[..., None]
+        return known
+
+    def _of_pairs(self, snapshot: Snapshot, mask: Bools, pairs: Pairs) -> dict[str, Floats]:
         """The features that depend on who looks, [B, N, n]."""
-        agents, enemies, scales = self.layout.num_agents, self.layout.num_enemies, self.layout.scales
-        squared, dx, dy = self._distances(snapshot)
-        available = np.zeros(squared.shape, np.float32)
+        agents, enemies, first = self.layout.num_agents, self.layout.num_enemies, self.layout.first_target
+        kind = snapshot.kind[:, :agents, None]
+        available = np.zeros(pairs.squared.shape, np.float32)
         # As SMAC has it: a healer's bits say whether it can heal the ALLY of that number.
-        available[..., agents:] = mask[..., ACTIONS_BEFORE_TARGETS : ACTIONS_BEFORE_TARGETS + enemies]
+        available[..., agents:] = mask[..., first : first + enemies]
+        visible = (pairs.squared < self._sight_squared[kind]) & snapshot.alive[:, None] & self._in_cone(snapshot, pairs)
         return {
-            "visible": ((squared < scales[S_SIGHT_SQUARED]) & snapshot.alive[:, None]).astype(np.float32),
+            "visible": visible.astype(np.float32),
             "available": available,
-            "distance": np.sqrt(squared) * scales[S_PER_SIGHT],
-            "relative_x": dx * scales[S_PER_SIGHT],
-            "relative_y": dy * scales[S_PER_SIGHT],
+            "distance": np.sqrt(pairs.squared) * self._per_sight[kind],
+            "relative_x": pairs.dx * self._per_sight[kind],
+            "relative_y": pairs.dy * self._per_sight[kind],
         }
 
     def _move(self, snapshot: Snapshot, mask: Bools) -> Floats:

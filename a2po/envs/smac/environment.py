@@ -23,7 +23,7 @@ from a2po.envs.smac.rules.battle import LOOPS_PER_STEP
 from a2po.envs.smac.rules.scoring import GOING, WON
 from a2po.envs.smac.simulation import Shown, Simulation
 from a2po.envs.smac.terrain import load_terrain
-from a2po.errors import ActionError, CheckpointError
+from a2po.errors import ActionError, CheckpointError, TaskError
 
 METRICS = ("won", "dead_allies", "dead_enemies")
 STEP_SECONDS = 0.5  # of the game's "normal" speed, on which its catalog counts
@@ -36,12 +36,14 @@ class StarCraftBattles:
         self, task: str, battle: BattleMap, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, options: Options
     ) -> None:
         self.battle, self.options, self.num_envs, self.device = battle, options, num_envs, device
+        if options.opponent.bundles:
+            raise TaskError(f"{task}: bundles cannot lead the enemies yet")
         self.terrain = load_terrain(battle.terrain)
         self.layout = Layout.of(battle, options)
         self.spec = _spec(task, battle, self.layout, options)
         self.simulation = Simulation(battle, self.terrain, options, self.layout, num_envs, num_threads)
         self._tracker = EpisodeTracker(num_envs, seed, METRICS)
-        self._mask = np.zeros((num_envs, battle.num_agents, battle.num_actions), bool)
+        self._mask = np.zeros((num_envs, battle.num_agents, self.layout.num_actions), bool)
         self._host, self._final = self._allocate(torch.device("cpu")), self._allocate(torch.device("cpu"))
         on_host = device.type == "cpu"
         self._result, self._final_result = (self._host, self._final) if on_host else (self._allocate(device), self._allocate(device))
@@ -172,7 +174,18 @@ class StarCraftBattles:
             last_action=M[:, f.LAST_ACTION, :agents].astype(np.int64),
             step=M[:, f.CLOCK, f.STEP].copy(),
             variant=M[:, f.CLOCK, f.VARIANT].copy(),
+            view=W[:, [f.VIEW_X, f.VIEW_Y], :agents].transpose(0, 2, 1),
+            attack_probability=W[:, f.ACCURACY, :agents].copy(),
+            health_level=W[:, f.FRAILTY, :agents].copy(),
+            granted=self._agents_bits(f.SHOWN_TO) if self.options.keeps_sightings else None,
+            masked=self._agents_bits(f.MASKED) if self.options.enemy_mask > 0 else None,
         )
+
+    def _agents_bits(self, row: int) -> np.ndarray:
+        """[B, N, E]: what a row's bits, one for each agent, say about each enemy."""
+        agents, enemies = self.battle.num_agents, self.battle.num_enemies
+        bits = self.simulation.marks[:, None, row, agents : agents + enemies]
+        return (bits >> np.arange(agents)[:, None] & 1) == 1
 
     def drain_episodes(self) -> list[EpisodeRecord]:
         """The episodes that ended since the last call."""
@@ -184,7 +197,7 @@ class StarCraftBattles:
 
     def render_step(self, copy: int, actions: torch.Tensor, count: int) -> list[np.ndarray]:
         """``count`` pictures of one copy, the first as it stands, the others on its way through the step that ``actions`` will make."""
-        return self._film().pictures(copy, actions[copy].cpu().numpy(), count)
+        return self._film().pictures(copy, actions[copy].cpu().numpy(), np.zeros(self.battle.num_enemies, np.int64), count)
 
     def _film(self) -> Filming:
         if self._filming is None or self._filming.size != self.render_size:
@@ -242,7 +255,7 @@ def _spec(task: str, battle: BattleMap, layout: Layout, options: Options) -> Tas
         obs_sizes=(layout.obs_size,) * battle.num_agents,
         state_size=layout.state_size,
         state_per_agent=layout.state_per_agent,
-        action_spaces=tuple(Discrete(battle.num_actions) for _ in battle.agents),
+        action_spaces=tuple(Discrete(layout.num_actions) for _ in battle.agents),
         reward_per_agent=False,
         max_episode_steps=options.max_episode_steps or battle.limit,
         metrics=METRICS,

@@ -6,8 +6,8 @@ import numpy as np
 
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.rendering import BattleRenderer
-from a2po.envs.smac.rules.battle import LOOPS_PER_STEP
-from a2po.envs.smac.rules.orders import command
+from a2po.envs.smac.rules.battle import LOOPS_AFTER_DEATH, LOOPS_PER_STEP
+from a2po.envs.smac.rules.damage import succumb
 from a2po.envs.smac.simulation import Shown, Simulation
 from a2po.envs.smac.terrain import Terrain
 from a2po.envs.smac.units import Unit, unit_table
@@ -29,8 +29,11 @@ class Filming:
         """A battle as it stands: uint8 [H, W, 3]."""
         return self._draw(copy, self._simulation.units[copy], self._simulation.marks[copy])
 
-    def pictures(self, copy: int, actions: np.ndarray, count: int) -> list[np.ndarray]:
-        """``count`` pictures of a battle, the first as it stands, the others as ``actions`` [N] bring it forward within one step."""
+    def pictures(self, copy: int, actions: np.ndarray, rivals: np.ndarray, count: int) -> list[np.ndarray]:
+        """``count`` pictures of a battle, the first as it stands, the others as ``actions`` [N] bring it forward within one step.
+
+        ``rivals`` [E] are the actions of the enemies where another team leads them.
+        """
         stage, found = self._stage, list[np.ndarray]()
         W, M = stage.units[0], stage.marks[0]
         W[...], M[...] = self._simulation.units[copy], self._simulation.marks[copy]
@@ -38,7 +41,9 @@ class Filming:
             if loop * count // LOOPS_PER_STEP == len(found):
                 found.append(self._draw(copy, W, M))
             if loop == M[f.CLOCK, f.DELAY]:
-                command(0, W, M, self._table, *stage.layout, actions)  # type: ignore[no-untyped-call]
+                stage.order(actions[None], rivals[None], UNSEEN)
+            if loop == LOOPS_PER_STEP - LOOPS_AFTER_DEATH:
+                succumb(W, M, self._table)  # type: ignore[no-untyped-call]
             stage.loop(UNSEEN)
         return found
 

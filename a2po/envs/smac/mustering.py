@@ -92,7 +92,7 @@ def _odds(battle: BattleMap, options: Options) -> np.ndarray:
     odds[m.O_ACCURACY_LOW], odds[m.O_ACCURACY_HIGH] = options.attack_probability
     odds[m.O_FRAILTY_LOW], odds[m.O_FRAILTY_HIGH] = options.health_level
     odds[m.O_MASKED] = options.enemy_mask
-    odds[m.O_OPPONENT :] = 1.0  # the battle's own orders
+    odds[m.O_OPPONENT :] = options.opponent.thresholds
     return odds
 
 

@@ -15,7 +15,7 @@ from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.layout import Layout
 from a2po.envs.smac.mustering import muster
 from a2po.envs.smac.options import Options
-from a2po.envs.smac.rules.battle import BEGIN_BATTLES, LOOP_BATTLES, STEP_BATTLES
+from a2po.envs.smac.rules.battle import BEGIN_BATTLES, LOOP_BATTLES, ORDER_BATTLES, STEP_BATTLES
 from a2po.envs.smac.rules.scoring import (
     S_ABSOLUTE,
     S_DEATH,
@@ -97,6 +97,10 @@ class Simulation:
         ``rivals`` [B, E] int64 are the actions of the enemies, in battles that another team leads them in.
         """
         self._share(STEP_BATTLES, self._all, self._no_seeds, actions, self._no_rivals if rivals is None else rivals, shown)
+
+    def order(self, actions: np.ndarray, rivals: np.ndarray, shown: Shown) -> None:
+        """Give all battles the orders of a step, as in ``step``, and play nothing; nothing is shown."""
+        self._share(ORDER_BATTLES, self._all, self._no_seeds, actions, rivals, shown)
 
     def loop(self, shown: Shown) -> None:
         """Play one game loop of all battles, without orders; nothing is shown."""

@@ -120,6 +120,18 @@ class Unit:
     """Bodies that share one keep each other away: ground, colossus, structure, flying."""
     cooldown_max: float = 15.0
     """What SMAC divides the cooldown in loops by (of a healer: the energy); a constant of SMAC, not of the catalog."""
+    sight_range: float = 9.0
+    """With `use_unit_ranges`: how far an agent of this type sees, centre to centre; a constant of SMACv2."""
+    shoot_range: float | None = None
+    """With `use_unit_ranges`: up to where the action mask lets it attack or heal, centre to centre; None: as far as its weapon or its
+    healing reaches. A constant of SMACv2."""
+
+    @property
+    def reach(self) -> float:
+        """`shoot_range`, or what stands for it."""
+        if self.shoot_range is not None:
+            return self.shoot_range
+        return self.weapon.range if self.weapon else self.heal.range if self.heal else 0.0
 
     @property
     def wall_radius(self) -> float:
@@ -140,16 +152,17 @@ _UNITS = (
     ),
     Unit(
         "marauder", "T", 125, 0.5625, 0.5, _attributes("armored biological"), 2.25, armor=1, inner_radius=0.375, cooldown_max=25,
+        sight_range=10,
         weapon=Weapon(10, range=6, period=1.5, bonus=10, bonus_against=_attributes("armored"), missile_speed=20),
     ),
     Unit(
         "medivac", "T", 150, 0.75, 0.75, _attributes("armored mechanical"), 2.75, armor=1, acceleration=2.3125, cooldown_max=200,
-        energy=50, energy_max=200, energy_regen=0.5625, flies=True, planes=frozenset({"air"}), layers=frozenset({"flying"}),
+        energy=50, energy_max=200, energy_regen=0.5625, sight_range=11, flies=True, planes=frozenset({"air"}), layers=frozenset({"flying"}),
         heal=Heal(9, energy_per_hp=0.33, range=4, scan_range=6, minimum_energy=5, arc=15),
     ),
     Unit(
         "stalker", "P", 80, 0.625, 0.625, _attributes("armored mechanical"), 2.9531, shield=80, armor=1, inner_radius=0.5,
-        shield_regen=2, shield_regen_delay=10, cooldown_max=35,
+        shield_regen=2, shield_regen_delay=10, cooldown_max=35, sight_range=10,
         weapon=Weapon(
             10, range=6, period=1.44, damage_point=0.167, bonus=4, bonus_against=_attributes("armored"), missile_speed=18.75,
             targets=_BOTH_PLANES,
@@ -162,12 +175,12 @@ _UNITS = (
     ),
     Unit(
         "colossus", "P", 200, 1.0, 0.75, _attributes("armored mechanical massive"), 2.25, shield=150, armor=1, inner_radius=0.5625,
-        shield_regen=2, shield_regen_delay=10, cooldown_max=24, walks_cliffs=True, planes=_BOTH_PLANES,
+        shield_regen=2, shield_regen_delay=10, cooldown_max=24, sight_range=10, shoot_range=7, walks_cliffs=True, planes=_BOTH_PLANES,
         layers=frozenset({"colossus", "structure", "flying"}),
         weapon=Weapon(20, range=6, period=2.2, damage_point=0.0832, slop=0, arc=90, area="line", area_radius=1.25),
     ),
     Unit(
-        "zergling", "Z", 35, 0.375, 0.375, _attributes("light biological"), 2.9531, hp_regen=0.2734, cooldown_max=11,
+        "zergling", "Z", 35, 0.375, 0.375, _attributes("light biological"), 2.9531, hp_regen=0.2734, cooldown_max=11, sight_range=8,
         weapon=Weapon(5, range=0.1, period=0.696, damage_point=0.167),
     ),
     Unit(
@@ -176,6 +189,7 @@ _UNITS = (
     ),
     Unit(
         "baneling", "Z", 30, 0.375, 0.375, _attributes("biological"), 2.5, inner_radius=0.375, hp_regen=0.2734, cooldown_max=1,
+        sight_range=8,
         weapon=Weapon(
             20, range=0.25, period=0.833, bonus=15, bonus_against=_attributes("light"), area="burst", area_radius=2.2, structure_damage=80
         ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.encoder import Encoder, Layout, Snapshot
 from a2po.envs.smac.maps import MAPS
+from a2po.envs.smac.options import Options
 from a2po.envs.smac.terrain import load_terrain
 
 DATA = json.loads((Path(__file__).parents[2] / "data" / "smac_data.json").read_text(encoding="utf-8"))
@@ -26,10 +26,8 @@ SIZES = {
 EXTRAS = ("obs_pathing_grid", "obs_terrain_height", "obs_last_action", "obs_timestep_number", "state_timestep_number")
 
 
-def flags(observation: str = "smac", state: str = "agent", extras: tuple[str, ...] = (), **other) -> SimpleNamespace:
-    switches = {name: name in extras for name in EXTRAS}
-    values = {"sight_range": 9.0, "shoot_range": 6.0, "max_episode_steps": None, **other}
-    return SimpleNamespace(observation=observation, state=state, **switches, **values)
+def flags(observation: str = "smac", state: str = "agent", extras: tuple[str, ...] = (), **other) -> Options:
+    return Options(observation, state, **dict.fromkeys(extras, True), **other)
 
 
 def snapshot(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -17,33 +17,19 @@ from a2po.envs.smac import fields as f
 from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.encoder import Encoder, Layout, Snapshot
 from a2po.envs.smac.maps import MAPS
+from a2po.envs.smac.options import Options
 from a2po.envs.smac.specialise import FAST, plain, specialise
 from a2po.envs.smac.terrain import load_terrain
 from a2po.envs.smac.units import unit_table
 
-
-@dataclass(frozen=True)
-class Flags:
-    observation: str = "smac"
-    state: str = "agent"
-    obs_pathing_grid: bool = False
-    obs_terrain_height: bool = False
-    obs_last_action: bool = False
-    obs_timestep_number: bool = False
-    state_timestep_number: bool = False
-    sight_range: float = 9.0
-    shoot_range: float = 6.0
-    max_episode_steps: int | None = None
-
-
-ALL_BLOCKS = Flags(
+ALL_BLOCKS = Options(
     obs_pathing_grid=True, obs_terrain_height=True, obs_last_action=True, obs_timestep_number=True, state_timestep_number=True
 )
 FORMS = [("smac", "agent"), ("on_policy", "agent"), ("on_policy", "shared")]
-VIEWS = [replace(flags, observation=obs, state=state) for obs, state in FORMS for flags in (Flags(), ALL_BLOCKS)]
+VIEWS = [replace(flags, observation=obs, state=state) for obs, state in FORMS for flags in (Options(), ALL_BLOCKS)]
 
 
-def short(flags: Flags) -> str:
+def short(flags: Options) -> str:
     return f"{flags.observation}-{flags.state}-{'all' if flags.obs_pathing_grid else 'default'}"
 
 
@@ -132,7 +118,7 @@ def test_compiled_equals_numpy(name: str) -> None:
 
 
 @pytest.mark.parametrize("flags", VIEWS, ids=short)
-def test_agents_can_be_written_one_by_one(flags: Flags) -> None:
+def test_agents_can_be_written_one_by_one(flags: Options) -> None:
     """As a graphics card's threads do, in any order."""
     battle = MAPS["bane_vs_bane"]
     layout, snapshot = Layout.of(battle, flags), random_battles(battle, 4)
@@ -152,7 +138,7 @@ def test_plain_python_equals_numpy(name: str) -> None:
 class Reading:
     """The specification read aloud for one battle: slow, in loops, with nothing shared with the code under test but the map's facts."""
 
-    def __init__(self, battle: BattleMap, scene: Snapshot, b: int, flags: Flags) -> None:
+    def __init__(self, battle: BattleMap, scene: Snapshot, b: int, flags: Options) -> None:
         self.battle, self.flags, self.on_policy = battle, flags, flags.observation == "on_policy"
         self.allies, self.enemies = range(battle.num_agents), range(battle.num_agents, battle.num_agents + battle.num_enemies)
         self.kinds = battle.ally_kinds + battle.enemy_kinds
@@ -293,7 +279,7 @@ class Reading:
 
 @pytest.mark.parametrize("flags", VIEWS, ids=short)
 @pytest.mark.parametrize("name", ["3m", "MMM2", "3s5z", "1c3s5z", "2m_vs_1z", "bane_vs_bane", "2s_vs_1sc", "6h_vs_8z"])
-def test_numpy_equals_a_slow_reading_of_the_specification(name: str, flags: Flags) -> None:
+def test_numpy_equals_a_slow_reading_of_the_specification(name: str, flags: Options) -> None:
     battle = MAPS[name]
     layout, scene = Layout.of(battle, flags), random_battles(battle, 3, seed=5)
     obs, state, mask = encoded(battle, layout, scene)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from a2po.envs.smac.fields import ALIVE, BEFORE, CHASE, CLOCK, DELAY, HEAD_START, HP, NUM_ALLIES, RULE, SHIELD, STEP
+from a2po.envs.smac.layout import L_SIGHTINGS
 from a2po.envs.smac.rules.damage import succumb
 from a2po.envs.smac.rules.enemies import chase, lead
-from a2po.envs.smac.rules.features import observe_agents, write_state
+from a2po.envs.smac.rules.features import observe_agents
 from a2po.envs.smac.rules.loop import play_loop
 from a2po.envs.smac.rules.orders import command
 from a2po.envs.smac.rules.scoring import outcome, reward
+from a2po.envs.smac.rules.sightings import look_around
 from a2po.envs.smac.rules.spawning import begin
+from a2po.envs.smac.rules.states import write_state
 
 P = 16  # bound anew by specialise()
 
-# What to do with the battles: one environment step, begin them, or one game loop without orders and score.
-STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES = 0, 1, 2
+# What to do with the battles: one environment step, begin them, one game loop without orders and score, or just the orders.
+STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES, ORDER_BATTLES = 0, 1, 2, 3
 LOOPS_PER_STEP = 8
 LOOPS_AFTER_DEATH = 2  # of a step, when frail agents die; SMACv2's
 
@@ -27,9 +30,9 @@ def play_battles(
     Args:
         what: STEP_BATTLES: ``actions`` [B, N] int64 are used, and ``rivals`` [B, E] int64 where another team leads the enemies;
             ``rewards`` [B] and ``results`` [B] are set. BEGIN_BATTLES: ``seeds`` [K, 2] int32, ``muster`` and ``ranges`` are used.
-            LOOP_BATTLES.
+            LOOP_BATTLES. ORDER_BATTLES: ``actions`` and ``rivals`` are used.
         first, last: a range in ``copies``.
-        show: obs [B, N, O], state [B, 1 or N, S], mask [B, N, A] and alive [B, N], written but for LOOP_BATTLES.
+        show: obs [B, N, O], state [B, 1 or N, S], mask [B, N, A] and alive [B, N], written by the first two.
         W, M: [B, FLOATS, P] and [B, INTS, P]; the rest as in ``play_loop``, ``begin``, ``reward`` and ``observe_agents``.
     """
     obs, state, mask, alive = show
@@ -41,9 +44,11 @@ def play_battles(
             begin(own_W, own_M, U, muster, ranges, seeds[k, 0], seeds[k, 1])
             loops = int(own_W[RULE, HEAD_START])
         for loop in range(loops):
-            if what == STEP_BATTLES and loop == own_M[CLOCK, DELAY]:
+            if (what == STEP_BATTLES and loop == own_M[CLOCK, DELAY]) or what == ORDER_BATTLES:
                 command(0, own_W, own_M, U, L, V, actions[b])
-                lead(own_W, own_M, U, L, V, rivals[b])
+                lead(own_W, own_M, U, G, L, V, rivals[b])
+            if what == ORDER_BATTLES:
+                break
             if own_M[CLOCK, CHASE] == 1:
                 chase(own_W, own_M, U)
             if what == STEP_BATTLES and loop == LOOPS_PER_STEP - LOOPS_AFTER_DEATH:
@@ -56,8 +61,10 @@ def play_battles(
             own_M[CLOCK, STEP] += 1
             results[b] = outcome(own_W, own_M, U, S)
             rewards[b] = reward(own_W, own_M, S, results[b])
-        if what != LOOP_BATTLES:
+        if what == STEP_BATTLES or what == BEGIN_BATTLES:
             agents = own_M[CLOCK, NUM_ALLIES]
+            if L[L_SIGHTINGS] == 1:
+                look_around(own_W, own_M, L, V)
             observe_agents(0, agents, own_W, own_M, U, L, V, G, height, obs[b], mask[b])
             write_state(0, agents, own_W, own_M, U, L, V, G, height, state[b])
             for i in range(agents):

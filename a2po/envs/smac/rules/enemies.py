@@ -1,4 +1,4 @@
-"""Who leads the enemies where the battle's first order does not: SMACv2's trigger, or another team."""
+"""Who leads the enemies where the battle's first order does not: SMACv2's trigger, a script, or another team."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from a2po.envs.smac.fields import (
     Y,
 )
 from a2po.envs.smac.rules.orders import command
+from a2po.envs.smac.rules.scripts import follow_script
 
 P = 16  # bound anew by specialise()
 
@@ -36,10 +37,13 @@ CHASE_LOOPS = 8  # half a second of the game
 _NOWHERE_NEAR = np.float32(1e6)  # squared
 
 
-def lead(W, M, U, L, S, actions):
-    """Give the enemies their orders for a step: those that ``actions`` [E] stand for, where another team leads them."""
-    if M[CLOCK, OPPONENT] == RIVALS:
+def lead(W, M, U, G, L, S, actions):
+    """Give the enemies their orders for a step: a script's, or, where another team leads them, those that ``actions`` [E] stand for."""
+    opponent = M[CLOCK, OPPONENT]
+    if opponent == RIVALS:
         command(1, W, M, U, L, S, actions)
+    elif opponent != BUILT_IN:
+        follow_script(opponent, W, M, U, G)
 
 
 def chase(W, M, U):

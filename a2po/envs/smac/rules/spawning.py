@@ -8,6 +8,7 @@ from a2po.envs.smac.fields import (
     ACCURACY,
     ALIVE,
     AT_ONCE,
+    BUILT_IN,
     CHASE,
     CLOCK,
     DELAY,
@@ -60,6 +61,7 @@ from a2po.envs.smac.fields import (
     SIDE,
     SIMULTANEOUS,
     SPEED,
+    STOP,
     STRENGTH,
     T_ENERGY,
     T_HEAL,
@@ -143,6 +145,8 @@ def choose_leader(M, odds):
     share = uniform(M, 0, LEADER)
     for opponent in range(OPPONENTS):
         M[CLOCK, OPPONENT] += int(share >= odds[O_OPPONENT + opponent])
+    if M[CLOCK, OPPONENT] != BUILT_IN:
+        M[CLOCK, CHASE] = 0
 
 
 def draw_skills(W, M, odds):
@@ -176,10 +180,10 @@ def draw_rules(W, M, ranges):
 def enlist(i, W, M, U, roster):
     """Make the unit in column ``i`` what its type is, with the order of the roster."""
     kind, enemy = M[KIND, i], M[SIDE, i] == 1
-    M[ORDER, i] = roster[R_ORDER, i]
+    M[ORDER, i] = STOP if enemy and M[CLOCK, OPPONENT] != BUILT_IN else roster[R_ORDER, i]  # others give theirs with the first step
     M[WINDUP, i] = M[SECOND, i] = M[FLIGHT, i] = M[TARGET, i] = M[PROVOKER, i] = M[LAST_ACTION, i] = M[OWNER, i] = -1
     W[FACING_Y, i] = -_ONE  # the game's default: south
-    W[VIEW_X, i] = _ONE
+    W[VIEW_X, i] = W[ACCURACY, i] = _ONE
     if kind < 0:
         W[X, i] = W[Y, i] = W[NEXT_X, i] = W[NEXT_Y, i] = _FAR
         return
