@@ -14,6 +14,7 @@ from a2po.envs import matrix
 from a2po.envs.perturbation import Perturbation
 from a2po.errors import UserError
 from a2po.evaluation.bench_policy import bench_policy
+from a2po.evaluation.bench_rows import difference_of
 from a2po.evaluation.bench_verdict import verdict
 from a2po.evaluation.evaluate import evaluate
 from a2po.evaluation.paired import newcombe_interval
@@ -116,6 +117,16 @@ def test_episodes_that_a_row_lacks_are_left_out_of_its_pairs(run, longer, monkey
     monkeypatch.setattr(matrix.game.MatrixGame, "drain_episodes", faulty)
     row = next(row for row in bench_policy(run, episodes=8)["rows"] if row["value"] == "6 rounds")
     assert (row["difference"]["pairs"], row["invalid_episodes"], row["values"].count(None)) == (7, 1, 1)
+
+
+def test_many_rows_ask_for_more_than_one_row_does():
+    """36 episodes that were won stay so, 12 of the others are lost now and 2 are won: beyond chance alone, but not among 21 rows."""
+    trained = dict(enumerate([1.0] * 48 + [0.0] * 2))
+    changed = dict(enumerate([1.0] * 36 + [0.0] * 12 + [1.0] * 2))
+    alone, among = (difference_of(changed, trained, True, 1 - 0.05 / rows) for rows in (1, 21))
+    assert alone["worse"] and not among["worse"] and alone["interval"] == among["interval"] == alone["corrected_interval"]
+    back = difference_of(trained, changed, True, 0.95)
+    assert back["better"] and not back["worse"] and back["mean"] == -alone["mean"] == 0.2
 
 
 def test_progress_counts_all_rows(marines):

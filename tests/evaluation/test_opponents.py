@@ -88,10 +88,26 @@ def test_win_rates_come_first(opposed, capsys, monkeypatch):
     assert max(map(len, lines)) <= 80
 
 
+def test_the_scripts_of_real_battles(marines, command):
+    code, out, err = command("evaluate", "--episodes", "10", "--opponent", "all", "--json")
+    results = json.loads(out)["opponents"]
+    assert (code, err) == (0, "") and list(results) == ["built_in", "heuristic", "focus_fire", "kiting"]
+    assert (
+        len({tuple(found["returns"]) for found in results.values()}) > 1 and len({tuple(found["seeds"]) for found in results.values()}) == 1
+    )
+    assert results["built_in"]["returns"] == evaluate(marines, episodes=10)["returns"]
+    code, out, err = command("evaluate", "--opponent", "kitnig")
+    assert (code, out) == (2, "") and "'smac/3m' has no opponent 'kitnig'; did you mean 'kiting'?" in err
+
+
 @pytest.mark.parametrize("opponent", ["wild", "all"])
 def test_tasks_without_opponents(run, command, opponent):
     code, out, err = command("evaluate", "--opponent", opponent)
-    assert (code, out) == (2, "") and "'matrix/uneven' has no opponents to choose from" in err and len(err.splitlines()) == 1
+    assert (
+        (code, out) == (2, "")
+        and "'matrix/uneven' has no opponents to choose from; tasks of smac and smacv2 have" in err
+        and len(err.splitlines()) == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,6 +115,7 @@ def test_tasks_without_opponents(run, command, opponent):
     [
         (("--opponent", "wlid"), "'matrix/uneven' has no opponent 'wlid'; did you mean 'wild'? (it has: tame, wild; or name a bundle or a"),
         (("--opponent", "runs/frist"), "did you mean 'runs/first'"),
+        (("--opponent", "all", "--task", "matrix/unevn"), "did you mean 'matrix/uneven'"),
         (("--opponent", "runs"), "'runs' is neither a bundle nor a run folder"),
         (("--opponent", "wild", "--option", "opponent=tame"), "opponent wild and the option 'opponent' exclude each other"),
         (("--opponent", "all", "--option", "opponent=tame"), "opponent tame and the option 'opponent' exclude each other"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from a2po.envs.scripted import ScriptedPlayer
     from a2po.envs.smac.battle_map import BattleMap
 
-__all__ = ["Duel", "Post", "battle", "duel", "make", "perturbations", "scripted_players", "task_names"]
+__all__ = ["Duel", "Post", "battle", "duel", "make", "opponent_names", "perturbations", "scripted_players", "task_names"]
 
 _HEAVY = {"duel": "duels", "Duel": "duels", "battle": "sandbox", "Post": "sandbox"}  # loaded when asked for: they need the compiler
 
@@ -41,6 +41,13 @@ def scripted_players() -> dict[str, ScriptedPlayer]:
     from a2po.envs.smac.players import PLAYERS
 
     return PLAYERS
+
+
+def opponent_names(task: str) -> list[str]:
+    """The opponents of a battle that need no bundle."""
+    from a2po.envs.smac import opponents
+
+    return opponents.opponent_names(task)
 
 
 def perturbations(env: VectorEnv) -> Sequence[Perturbation]:
