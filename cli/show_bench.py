@@ -11,7 +11,7 @@ from rich.table import Table
 from a2po.cli.show import interval, number, show_pairs
 from a2po.evaluation.bench_verdict import bounds, level, points
 
-LINES_AROUND = 12
+LINES_AROUND = 11
 """What stands above and below the rows, with a verdict of three lines and the next prompt."""
 FEWEST_ROWS = 5
 

@@ -8,16 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from a2po.errors import BundleError, UserError, at_least, did_you_mean, require
+from a2po.evaluation.bench_rows import compared
 from a2po.evaluation.bench_verdict import verdict
-from a2po.evaluation.measure import Played, is_rate, one_torch_thread, play_episodes
+from a2po.evaluation.measure import Played, one_torch_thread, play_episodes
 from a2po.evaluation.outputs import check_output
-from a2po.evaluation.paired import paired_difference
 from a2po.evaluation.plots import FORMATS
 from a2po.evaluation.results import write_result
-from a2po.evaluation.statistics import CONFIDENCE, episode_interval
 from a2po.evaluation.task_choice import own_options, task_to_play
 
 if TYPE_CHECKING:
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
-SUCCESS = "won"
-"""The metric that is compared where a task has it and it is a rate; else the return is."""
 
 
 def bench_policy(
@@ -104,7 +99,7 @@ def bench_policy(
         "actions": contestant.actions(deterministic=True),
         **contestant.origin,
         **trained.facts,
-        **_compared(trained, changes, others),
+        **compared(trained, changes, others),
         "wall_time_s": wall_time_s,
         "provenance": provenance(),
     }
@@ -127,9 +122,10 @@ def _changes(contestant: Contestant, task: str, options: Mapping[str, Any]) -> l
     Raises:
         UserError: nothing, or the team does not fit.
     """
-    from a2po.envs.registry import families_with, make, perturbations
+    from a2po.envs.registry import check_task, families_with, make, perturbations
     from a2po.training.fit import check_fits
 
+    check_task(task)
     family, offering = task.split("/", 1)[0], families_with("perturbations")
     if ":" in task or family not in offering:
         raise UserError(f"'{task}' has no rules that bench-policy could change; tasks of {' and '.join(offering)} have")
@@ -146,67 +142,3 @@ def _chosen(changes: Sequence[Perturbation], only: Sequence[str] | None, task: s
         if name not in rules:
             raise UserError(f"no rule '{name}' matters in '{task}'{did_you_mean(name, rules)} (there are: {', '.join(rules)})")
     return [change for change in changes if not only or change.rule in only]
-
-
-def _compared(trained: Played, changes: Sequence[Perturbation], others: Sequence[Played]) -> dict[str, Any]:
-    """The rows, the worst first; the values of their episodes are in the order of ``seeds``, None where a row lacks an episode."""
-    rate = SUCCESS in trained.metrics and is_rate([record[SUCCESS] for record in trained.valid])
-    measure = SUCCESS if rate else "return"
-    corrected = 1 - (1 - CONFIDENCE) / max(len(changes), 1)
-    own = _by_seed(trained, measure)
-    rows = [
-        {
-            "rule": change.rule,
-            "value": change.value,
-            "options": dict(change.options),
-            "stands_for": change.stands_for,
-            **_figures(played, measure, rate, own),
-            "difference": _difference(_by_seed(played, measure), own, rate, corrected),
-        }
-        for change, played in zip(changes, others, strict=True)
-    ]
-    return {
-        "measure": measure,
-        "rate": rate,
-        "episodes": len(own),
-        "confidence": CONFIDENCE,
-        "corrected_confidence": corrected,
-        "seeds": list(own),
-        "trained": _figures(trained, measure, rate, own),
-        "rows": sorted(rows, key=lambda row: row["difference"]["mean"]),
-    }
-
-
-def _by_seed(played: Played, measure: str) -> dict[int, float]:
-    """Episode seed -> what is compared."""
-    return {int(record["seed"]): float(record[measure]) for record in played.valid}
-
-
-def _figures(played: Played, measure: str, rate: bool, own: Mapping[int, float]) -> dict[str, Any]:
-    values = _by_seed(played, measure)
-    array = np.array(list(values.values()))
-    interval, method = episode_interval(array, rate=rate)
-    return {
-        "mean": float(array.mean()),
-        "interval": interval and list(interval),
-        "method": method,
-        "invalid_episodes": len(played.records) - len(played.valid),
-        "values": [values.get(seed) for seed in own],
-    }
-
-
-def _difference(values: Mapping[int, float], own: Mapping[int, float], rate: bool, corrected: float) -> dict[str, Any]:
-    """Changed minus trained rules over the episodes that both have, ``worse`` and ``better`` after the correction for many rows."""
-    both = [seed for seed in own if seed in values]
-    first, second = (np.array([each[seed] for seed in both]) for each in (values, own))
-    plain, strict = (paired_difference(first, second, rate=rate, confidence=share) for share in (CONFIDENCE, corrected))
-    low, high = strict.interval or (-np.inf, np.inf)
-    return {
-        "mean": plain.mean,
-        "interval": plain.interval and list(plain.interval),
-        "corrected_interval": strict.interval and list(strict.interval),
-        "method": plain.method,
-        "pairs": len(both),
-        "worse": bool(high < 0),
-        "better": bool(low > 0),
-    }

@@ -17,10 +17,11 @@ def known_opponents(task: str) -> list[str]:
     """The opponents of a task that have names.
 
     Raises:
-        UserError: it has none.
+        UserError: it has none, or there is no such task.
     """
-    from a2po.envs.registry import families_with, opponent_names
+    from a2po.envs.registry import check_task, families_with, opponent_names
 
+    check_task(task)
     names = opponent_names(task)
     if not names:
         having = families_with("opponent_names")

@@ -145,6 +145,16 @@ def optimum(task: str, **options: Any) -> float:
     return known(task, **options)
 
 
+def check_task(task: str) -> None:
+    """Look whether there is such a task, without making it; of a user's own environment only ``make`` knows.
+
+    Raises:
+        TaskError: there is not.
+    """
+    if ":" not in task:
+        _factory(task, {})
+
+
 def scripted_players(task: str) -> dict[str, ScriptedPlayer]:
     """The scripted players of a task, by name: ``random`` and those of its family."""
     offer: Callable[[], dict[str, ScriptedPlayer]] | None = _offer(task, "scripted_players")
@@ -158,8 +168,7 @@ def scripted_player(name: str, task: str) -> ScriptedPlayer:
         TaskError: there is no such task.
         UserError: the task has no such player.
     """
-    if ":" not in task:
-        _factory(task, {})
+    check_task(task)
     found = scripted_players(task)
     if name in found:
         return found[name]

@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from a2po.envs.scripted import ScriptedPlayer
     from a2po.envs.smac.battle_map import BattleMap
 
-__all__ = ["Duel", "Post", "battle", "duel", "listed_only", "make", "perturbations", "pin", "scripted_players", "task_names"]
+__all__ = [
+    "Duel",
+    "Post",
+    "battle",
+    "duel",
+    "listed_only",
+    "make",
+    "opponent_names",
+    "perturbations",
+    "pin",
+    "scripted_players",
+    "task_names",
+]
 
 listed_only = False
 """``make`` takes battle files, too: ``smac/path/to/file.toml``."""
@@ -47,6 +59,13 @@ def scripted_players() -> dict[str, ScriptedPlayer]:
     from a2po.envs.smac.players import PLAYERS
 
     return PLAYERS
+
+
+def opponent_names(task: str) -> list[str]:
+    """The opponents of a battle that need no bundle."""
+    from a2po.envs.smac import opponents
+
+    return opponents.opponent_names(task)
 
 
 def perturbations(env: VectorEnv) -> Sequence[Perturbation]:

@@ -73,7 +73,7 @@ def _changes(name: str, trained: np.ndarray) -> Iterator[Perturbation]:
 
 def _shown(name: str, ends: tuple[Any, Any]) -> str:
     """A value, or the range that a rule is drawn from, as a reader knows it."""
-    low, high = (end if isinstance(end, str) else f"{end:{CHANGES[name].form}}" for end in ends)
+    low, high = (str(end).lower() if RULES[name].names else f"{end:{CHANGES[name].form}}" for end in ends)
     unit = CHANGES[name].unit if low.lstrip("+-") != "1" else CHANGES[name].unit.removesuffix("s")
     return f"{low if low == high else f'{low} to {high}'} {unit}".strip()
 
