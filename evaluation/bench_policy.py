@@ -85,6 +85,7 @@ def bench_policy(
                 if progress:
                     progress(number * episodes + done, total, label)
 
+            told(0)  # the first battles may have to be compiled
             return play_episodes(
                 contestant, name, {**options, **given}, episodes,
                 seed=seed, num_envs=num_envs, num_threads=num_threads, progress=told,
