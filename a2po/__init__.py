@@ -10,6 +10,8 @@ _PUBLIC = {
     "train": "a2po.training.loop",
     "export": "a2po.exporters.export",
     "evaluate": "a2po.evaluation.evaluate",
+    "evaluate_opponents": "a2po.evaluation.opponents",
+    "bench_policy": "a2po.evaluation.bench_policy",
     "play": "a2po.evaluation.play",
     "plot_runs": "a2po.evaluation.curves",
     "sweep": "a2po.evaluation.sweep",

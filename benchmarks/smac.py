@@ -45,6 +45,7 @@ import a2po.envs
 from a2po.envs.protocol import Observations
 from a2po.envs.smac.environment import StarCraftBattles
 from a2po.envs.smac.rules.battle import LOOP_BATTLES, LOOPS_PER_STEP
+from a2po.envs.smac.smacv2 import SMACV2
 from a2po.envs.smac.specialise import plain
 from a2po.provenance import provenance
 
@@ -62,9 +63,15 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("8m"), Row("8m", 64), Row("8m", 4096), Row("3s5z"), Row("3s5z", observation="on_policy"), Row("27m_vs_30m"),
-    Row("27m_vs_30m", observation="on_policy"), Row("2c_vs_64zg"), Row("corridor"),
+    Row("27m_vs_30m", observation="on_policy"), Row("2c_vs_64zg"), Row("corridor"), Row("terran_10_vs_10"), Row("terran_20_vs_20"),
 )  # fmt: skip
-ASKED = {"8m": (80_000, 120_000), "3s5z": (80_000, 120_000), "27m_vs_30m": (20_000, 40_000)}  # steps per CPU second, and the goal
+ASKED = {
+    "8m": (80_000, 120_000),
+    "3s5z": (80_000, 120_000),
+    "27m_vs_30m": (20_000, 40_000),
+    "terran_10_vs_10": (40_000, 40_000),
+    "terran_20_vs_20": (12_000, 12_000),
+}  # steps per CPU second, and the goal
 ASKED_THREADS, ASKED_COLD, ASKED_CACHED = 1.8, 10.0, 1.5
 FIRST_CALLS = ("8m", "corridor", "27m_vs_30m", "2c_vs_64zg")  # every size of the rules
 
@@ -189,7 +196,8 @@ def without_compiler(row: Row, recording: Recording, steps: int = 2) -> float:
 
 
 def make(row: Row, threads: int) -> Any:
-    return a2po.envs.make(f"smac/{row.map}", row.copies, num_threads=threads, observation=row.observation)
+    family = "smacv2" if row.map in SMACV2 else "smac"
+    return a2po.envs.make(f"{family}/{row.map}", row.copies, num_threads=threads, observation=row.observation)
 
 
 def measure(row: Row, repeats: int, seconds: float) -> dict[str, Any]:

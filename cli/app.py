@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import a2po
-from a2po.cli import check_env, evaluate, export, inspect, play, plot, presets, runs, sweep, sweep_run, tasks, train
+from a2po.cli import bench_policy, check_env, evaluate, export, inspect, play, plot, presets, runs, sweep, sweep_run, tasks, train
 from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
+app.command("bench-policy")(bench_policy.bench_policy)
 app.command("play")(play.play)
 app.command("plot")(plot.plot)
 app.command("inspect")(inspect.inspect)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from a2po.cli.bar import progress_bar
 from a2po.cli.task_options import TaskOptions, parse_task_options
+
+ALL = "all"
+"""Each opponent that the task knows by name."""
 
 
 class Policy(StrEnum):
@@ -37,6 +41,10 @@ def evaluate(
         ),
     ] = None,
     option: TaskOptions = None,
+    opponent: Annotated[
+        str | None,
+        typer.Option(help="Who leads the other side: a name that the task knows, a bundle, a run, or all names.", show_default=False),
+    ] = None,
     num_envs: Annotated[
         int | None, typer.Option(min=1, help="Copies that play at once; by default chosen to divide the episodes.", show_default=False)
     ] = None,
@@ -47,31 +55,22 @@ def evaluate(
 
     The result of a script (--player) is kept nowhere; --json prints it.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from a2po.cli.show import show_evaluation
+    from a2po.cli.show_bench import show_opponents
     from a2po.evaluation.evaluate import evaluate as run_evaluation
+    from a2po.evaluation.opponents import evaluate_opponents
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("episodes", total=episodes)
-        result = run_evaluation(
-            bundle,
-            player=player,
-            episodes=episodes,
-            policy=policy.value,
-            seed=seed,
-            deterministic=not sampled,
-            task=task,
-            options=parse_task_options(option),
-            num_envs=num_envs,
-            report=report,
-            progress=lambda done: progress.update(bar, completed=done),
-            say=lambda message: progress.console.print(message, markup=False, emoji=False, soft_wrap=True),
-        )
+    with progress_bar(episodes) as (told, say):
+        arguments: dict[str, Any] = {
+            **{"player": player, "episodes": episodes, "policy": policy.value, "seed": seed, "deterministic": not sampled, "task": task},
+            **{"options": parse_task_options(option), "num_envs": num_envs, "report": report, "say": say},
+        }
+        if opponent == ALL:
+            result = evaluate_opponents(bundle, progress=told, **arguments)
+        else:
+            result = run_evaluation(bundle, opponent=opponent, progress=told, **arguments)
+    show = show_opponents if opponent == ALL else show_evaluation
     if as_json:
         print(json.dumps(result))
     else:
-        show_evaluation(result)
+        show(result)

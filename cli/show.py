@@ -45,7 +45,7 @@ def show_bundle(bundle: Bundle, *, brief: bool = False) -> None:
     ]
     if not brief:
         rows += _provenance_rows({"training": training.get("provenance"), "export": manifest.get("export")})
-    _pairs(console, rows)
+    show_pairs(console, rows)
 
 
 def show_run(facts: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ def show_run(facts: dict[str, Any]) -> None:
         ("results", ", ".join(facts["results"]) or "none"),
         *_origin_row(facts["provenance"]),
     ]
-    _pairs(console, [*rows, *_provenance_rows({"run": facts["provenance"]})])
+    show_pairs(console, [*rows, *_provenance_rows({"run": facts["provenance"]})])
 
 
 def _greedy(evaluation: dict[str, Any]) -> str:
@@ -89,7 +89,7 @@ def show_evaluation(result: dict[str, Any]) -> None:
         table.add_row(*map(escape, cells))
     console.print(table)
     played = f"{result['episodes']} by quota over {result['copies']} copies, seed {result['seed']}"
-    _pairs(
+    show_pairs(
         console,
         [
             *_options_row(result),
@@ -119,12 +119,12 @@ def show_play(result: dict[str, Any]) -> None:
         cells = [str(episode["episode"]), _count(episode["length"]), number(episode["return"])]
         table.add_row(*map(escape, [*cells, *(number(episode.get(name)) for name in metrics), remark]))
     console.print(table)
-    _pairs(console, _options_row(result))
+    show_pairs(console, _options_row(result))
     if result["video"]:
         video = result["video"]
         speed = f", {video['speed']:g} x real time" if video["speed"] else ""
         facts_of_it = f"{video['frames']:,} pictures of {video['width']} x {video['height']}, {video['fps']:g} per second{speed}"
-        _pairs(console, [("video", f"{video['path']} ({video['bytes'] / 1000:,.0f} kB)"), ("", facts_of_it)])
+        show_pairs(console, [("video", f"{video['path']} ({video['bytes'] / 1000:,.0f} kB)"), ("", facts_of_it)])
 
 
 def _options_row(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -159,7 +159,9 @@ def show_groups(groups: list[dict[str, Any]], path: str) -> None:
         cells = [group["label"], str(len(group["runs"])), steps, number(last.get("mean")), band]
         table.add_row(*map(escape, [group["task"], *cells] if len(tasks) > 1 else cells))
     console.print(table)
-    _pairs(console, [("band", ", ".join(dict.fromkeys(group["band"] for group in groups if group["band"])) or "none"), ("written", path)])
+    show_pairs(
+        console, [("band", ", ".join(dict.fromkeys(group["band"] for group in groups if group["band"])) or "none"), ("written", path)]
+    )
 
 
 def show_sweep(results: dict[str, Any], written: list[str]) -> None:
@@ -291,7 +293,8 @@ def _provenance_rows(parts: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _pairs(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+def show_pairs(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """A name and a value on each line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -12,7 +12,7 @@ def tasks(
     pattern: Annotated[str, typer.Argument(help="Show only names that contain this.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List the tasks that `train` takes."""
+    """List the tasks that `train` takes. Besides these it takes your own: smac/path/to/battle.toml, and module:factory."""
     from a2po.envs.registry import task_names
     from a2po.errors import TaskError, did_you_mean
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from a2po.config import DEFAULT_TASK
 from a2po.envs.play import Act
 from a2po.envs.protocol import VectorEnv
 from a2po.envs.registry import scripted_player
@@ -117,6 +118,13 @@ def scripted(name: str, task: str) -> Contestant:
     origin = dict.fromkeys(("run", "algorithm", "step", "checkpoint", "bundle"))
     options, what = dict(script.options), f"the player '{name}'"
     return Contestant(name, None, task, options, what, origin, None, lambda env, seed: script.make(env, seed or 0), None)
+
+
+def contestant_of(bundle: Path | str | None, player: str | None, policy: str, task: str | None, say: Say) -> Contestant:
+    """Whom ``a2po.evaluate`` means by these arguments; a script plays in the task that ``train`` takes by default, or in ``task``."""
+    if player is not None:
+        return scripted(player, task or DEFAULT_TASK)
+    return exported(bundle) if policy == "onnx" else trained(bundle, say)
 
 
 def _run_and_bundle(path: Path | str | None) -> tuple[Path, Path | None]:

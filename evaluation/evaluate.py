@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from a2po.config import DEFAULT_TASK
 from a2po.errors import BundleError, UserError, at_least, did_you_mean, require
 from a2po.evaluation import results
-from a2po.evaluation.measure import measure, one_torch_thread
+from a2po.evaluation.measure import one_torch_thread, play_episodes
+from a2po.evaluation.opponents import opponent_options
 from a2po.evaluation.task_choice import options_to_play, own_options, plain_options, task_to_play
-
-if TYPE_CHECKING:
-    from a2po.evaluation.contestants import Contestant
 
 Say = Callable[[str], None]
 POLICIES = ("onnx", "torch")
@@ -29,6 +26,7 @@ def evaluate(
     deterministic: bool = True,
     task: str | None = None,
     options: Mapping[str, Any] | None = None,
+    opponent: str | None = None,
     num_envs: int | None = None,
     num_threads: int | None = None,
     report: bool = False,
@@ -50,6 +48,7 @@ def evaluate(
             environment (``module:factory``) that a bundle names must be repeated here.
         options: of the task, in place of those that the team was trained with; the others stay as they were. Where they differ from
             the team's own, the bundle's manifest keeps the summary that it has.
+        opponent: who leads the other side, in tasks that have the option ``opponent``: a name that the task knows, a bundle or a run.
         num_envs: copies that play at once; by default chosen to divide the episodes evenly.
         num_threads: simulator threads; by default one per core.
         report: write the HTML report as well.
@@ -62,16 +61,19 @@ def evaluate(
         UserError: the bundle is missing, altered or does not fit the task, an argument is wrong, or a package is missing.
         WorkFailed: too many episodes ended in a fault.
     """
-    _check_arguments(episodes, policy, seed, num_envs, report)
-    _check_player(player, bundle, policy, deterministic, report)
-    contestant = _contestant(bundle, player, policy, task, say)
+    others = {"seed": seed, "num_envs": num_envs, "deterministic": deterministic, "report": report}
+    check_arguments(bundle, player, policy, episodes, others)
+    from a2po.evaluation.contestants import contestant_of
+
+    contestant = contestant_of(bundle, player, policy, task, say)
     home = contestant.home
     if home is not None:
         home.check_writable()
     name = task_to_play(contestant, task)
-    chosen = options_to_play(contestant, name, options)
+    given = plain_options(opponent_options(name, opponent, options))
+    chosen = options_to_play(contestant, name, given)
     with one_torch_thread():
-        played = measure(
+        played = play_episodes(
             contestant, name, chosen, episodes,
             seed=seed, deterministic=deterministic, num_envs=num_envs, num_threads=num_threads, progress=progress,
         )  # fmt: skip
@@ -80,8 +82,8 @@ def evaluate(
         "policy": contestant.policy,
         "actions": contestant.actions(deterministic=deterministic),
         **contestant.origin,
-        **played,
-        "options_given": plain_options(options),
+        **played.result(),
+        "options_given": given,
         "provenance": _provenance(),
     }
     if home is None:
@@ -105,31 +107,24 @@ def _written(write: Callable[[], Path], what: str, say: Say) -> str | None:
         return None
 
 
-def _check_arguments(episodes: int, policy: str, seed: int, num_envs: int | None, report: bool) -> None:
+def check_arguments(bundle: Path | str | None, player: str | None, policy: str, episodes: int, others: Mapping[str, Any]) -> None:
+    """Look at the arguments of ``evaluate`` before anything is loaded; ``others`` are those that were given.
+
+    Raises:
+        UserError: one is wrong, two exclude each other, or a package is missing.
+    """
     if policy not in POLICIES:
         raise UserError(f"unknown policy '{policy}'{did_you_mean(policy, POLICIES)} (there are: {', '.join(POLICIES)})")
-    at_least(1, episodes=episodes, num_envs=num_envs)
-    at_least(0, seed=seed)
+    at_least(1, episodes=episodes, num_envs=others.get("num_envs"))
+    at_least(0, seed=others.get("seed"))
     require("evaluating", torch="train", gymnasium="train")
+    report, sampled = bool(others.get("report")), not others.get("deterministic", True)
     if report:
         require("the report", matplotlib="report", jinja2="report")
-
-
-def _check_player(player: str | None, bundle: Path | str | None, policy: str, deterministic: bool, report: bool) -> None:
-    if player is None:
-        return
-    excluded = {"bundle": bundle is not None, "policy torch": policy == "torch", "sampled actions": not deterministic, "report": report}
+    excluded = {"bundle": bundle is not None, "policy torch": policy == "torch", "sampled actions": sampled, "report": report}
     for what, given in excluded.items():
-        if given:
+        if player is not None and given:
             raise UserError(f"player {player} and {what} exclude each other: a script has no actors and no run folder")
-
-
-def _contestant(bundle: Path | str | None, player: str | None, policy: str, task: str | None, say: Say) -> Contestant:
-    from a2po.evaluation.contestants import exported, scripted, trained
-
-    if player is not None:
-        return scripted(player, task or DEFAULT_TASK)
-    return exported(bundle) if policy == "onnx" else trained(bundle, say)
 
 
 def _provenance() -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,39 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def measure(
+@dataclass(frozen=True)
+class Played:
+    """What was played, and how."""
+
+    facts: Mapping[str, Any]
+    records: Sequence[EpisodeRecord]
+    """By copy and then in order; those that a fault ended are among them."""
+    metrics: tuple[str, ...]
+    wall_time_s: float
+
+    @property
+    def valid(self) -> list[EpisodeRecord]:
+        """The episodes that count."""
+        return [record for record in self.records if not record["invalid"]]
+
+    def result(self) -> dict[str, Any]:
+        """What a result file holds but for who played and provenance: facts, summaries and each episode's figures."""
+        valid = self.valid
+        return {
+            **self.facts,
+            "episodes": len(valid),
+            "invalid_episodes": len(self.records) - len(valid),
+            **summary([record["return"] for record in valid]),
+            "length": summary([record["length"] for record in valid]),
+            "metrics": {name: _metric([record[name] for record in valid]) for name in self.metrics},
+            "steps_per_s": round(sum(record["length"] for record in self.records) / max(self.wall_time_s, 1e-9), 1),
+            "returns": [record["return"] for record in valid],
+            "lengths": [record["length"] for record in valid],
+            "seeds": [record["seed"] for record in valid],
+        }
+
+
+def play_episodes(
     contestant: Contestant,
     task: str,
     options: Mapping[str, Any],
@@ -43,10 +76,8 @@ def measure(
     num_envs: int | None = None,
     num_threads: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> dict[str, Any]:
-    """Play ``episodes`` valid episodes by quota. With the same seed and number of copies they begin with the same episode seeds.
-
-    Returns: how it was played, the summaries and each episode's figures; what a result file holds but for who played and provenance.
+) -> Played:
+    """Play ``episodes`` valid episodes by quota. With the same seed and number of copies they have the same episode seeds.
 
     Raises:
         UserError: the task or an option is wrong, or the team does not fit.
@@ -69,25 +100,13 @@ def measure(
             raise WorkFailed(f"the evaluation was given up: {error}") from error
         wall_time_s = time.perf_counter() - begin
         facts = {"task": task, "task_options": dict(options), "copies": copies, "seed": seed, "wall_time_s": round(wall_time_s, 3)}
-        return {**facts, **_statistics(records, env.spec.metrics, wall_time_s)}
-
-
-def _statistics(records: list[EpisodeRecord], metrics: tuple[str, ...], wall_time_s: float) -> dict[str, Any]:
-    valid = [record for record in records if not record["invalid"]]
-    returns = summary([record["return"] for record in valid])
-    return {
-        "episodes": len(valid),
-        "invalid_episodes": len(records) - len(valid),
-        **returns,
-        "length": summary([record["length"] for record in valid]),
-        "metrics": {name: _metric([record[name] for record in valid]) for name in metrics},
-        "steps_per_s": round(sum(record["length"] for record in records) / max(wall_time_s, 1e-9), 1),
-        "returns": [record["return"] for record in valid],
-        "lengths": [record["length"] for record in valid],
-        "seeds": [record["seed"] for record in valid],
-    }
+        return Played(facts, records, env.spec.metrics, wall_time_s)
 
 
 def _metric(values: list[Any]) -> dict[str, Any]:
+    return summary(values, rate=is_rate(values))
+
+
+def is_rate(values: Sequence[Any]) -> bool:
     """A task says that a figure is a rate by giving truth values."""
-    return summary(values, rate=all(isinstance(value, (bool, np.bool_)) for value in values))
+    return all(isinstance(value, (bool, np.bool_)) for value in values)

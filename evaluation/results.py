@@ -52,10 +52,10 @@ class Home:
             raise UserError(f"the result cannot be written to '{self.results}': '{folder}' is no folder that can be written")
 
 
-def write_result(home: Home, result: dict[str, Any]) -> Path:
-    """Write one result under the time and the policy's kind."""
+def write_result(home: Home, result: dict[str, Any], what: str | None = None) -> Path:
+    """Write one result under the time and ``what`` it is, by default the policy's kind."""
     home.results.mkdir(parents=True, exist_ok=True)
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{result['policy']}"
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{what or result['policy']}"
     path, number = home.results / f"{name}.json", 2
     while path.exists():
         path, number = home.results / f"{name}-{number}.json", number + 1

@@ -16,7 +16,7 @@ from a2po.envs.protocol import TaskSpec, VectorEnv
 from a2po.errors import UserError, did_you_mean
 from a2po.exporters import parity
 from a2po.exporters.export import DEFAULT_OPSET
-from a2po.exporters.manifest import agent_entry, build_manifest, file_stem, onnx_metadata
+from a2po.exporters.manifest import agent_entry, battle_file, build_manifest, file_stem, onnx_metadata
 from a2po.exporters.onnx_model import fill, trace, trace_key
 from a2po.exporters.weights import weights_bytes, weights_key
 from a2po.exporters.wrapper import ActorGraph, actor_graph
@@ -75,7 +75,7 @@ def build_bundle(
                 reports[name] = parity.prove(name, group.graph, content, seen, masks, recording.begun)
     in_order = [name for name in spec.agents if name in entries]
     summary = parity.summary([reports[name] for name in in_order])
-    write_bundle(path, build_manifest(policy, {name: entries[name] for name in in_order}, summary, opset), files)
+    write_bundle(path, build_manifest(policy, {name: entries[name] for name in in_order}, summary, opset), {**files, **battle_file(policy)})
     return path
 
 

@@ -47,11 +47,23 @@ def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str) -> dic
     }
 
 
+def task_name(policy: TrainedPolicy) -> str:
+    """What ``make`` takes. Of a task in a file, whose text is among the options, only the file's name: see ``training_entry``."""
+    family, _, rest = policy.config.task.partition("/")
+    return f"{family}/{Path(rest).name}" if rest.endswith(".toml") else policy.config.task
+
+
+def battle_file(policy: TrainedPolicy) -> dict[str, bytes]:
+    """The file of an own battle for people who open the bundle; the task's options hold it, too."""
+    text = policy.config.env.options.get("battle_file")
+    return {} if text is None else {"battle.toml": text.encode()}
+
+
 def task_entry(policy: TrainedPolicy) -> dict[str, Any]:
     """The task that the team plays."""
     spec = policy.team.spec
     return {
-        "name": policy.config.task,  # what ``make`` takes; a user's own environment may call itself otherwise
+        "name": task_name(policy),  # a user's own environment may call itself otherwise
         "options": dict(policy.config.env.options),
         "agents": list(spec.agents),
         "obs_width": spec.max_obs_size,
@@ -62,7 +74,7 @@ def task_entry(policy: TrainedPolicy) -> dict[str, Any]:
 
 def training_entry(policy: TrainedPolicy) -> dict[str, Any]:
     """The run that the weights come from."""
-    config = policy.config.model_dump(mode="json")
+    config = {**policy.config.model_dump(mode="json"), "task": task_name(policy)}
     # These may be paths; whoever gets the bundle need not know how the trainer's folders are named.
     for key in ("preset", "init_from"):
         config[key] = config[key] and Path(config[key]).name
@@ -105,7 +117,7 @@ def onnx_metadata(policy: TrainedPolicy, agents: list[str], weights_sha256: str)
     values: dict[str, Any] = {
         "format_version": FORMAT,
         "agents": agents,
-        "task": policy.config.task,
+        "task": task_name(policy),
         "observation": {"dtype": "float32", "names": _shared([spec.feature_names[row] for row in rows], agents)},
         "action": action,
         "state": dict(zip(("num_layers", "hidden_size"), shape.state_shape, strict=True)),

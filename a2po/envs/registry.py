@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from a2po.envs.perturbation import Perturbation
 from a2po.envs.scripted import RANDOM, ScriptedPlayer
 from a2po.errors import TaskError, UserError, did_you_mean, foreign, require
 
@@ -37,8 +38,10 @@ BUILT_IN_FAMILIES = {
 class Family(Protocol):
     """What a family's module offers.
 
-    A family whose ``make`` takes more names than it can list sets ``listed_only = False`` and checks them itself. One that has
-    scripted players offers a function ``scripted_players() -> dict[str, ScriptedPlayer]``, one that knows its optimum ``optimum``.
+    A family whose ``make`` takes more names than it can list sets ``listed_only = False`` and checks them itself. One whose tasks
+    depend on files offers ``pin``, see below. One that has scripted players offers ``scripted_players() -> dict[str, ScriptedPlayer]``,
+    one that knows its optimum ``optimum``, one with an option ``opponent`` ``opponent_names(task) -> Sequence[str]``, one whose rules
+    can be changed ``perturbations(env) -> Sequence[Perturbation]``.
     """
 
     def task_names(self) -> list[str]:
@@ -117,25 +120,44 @@ def make(
         raise TaskError(f"task '{task}': the factory raised {foreign(error)}") from error
 
 
+def pin(task: str, options: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Options with which ``task`` stays as it is now: of a task that lies in a file they hold what the file says.
+
+    ``before``: those that a run began with, which goes on; what these hold is not read again.
+
+    Raises:
+        TaskError: there is no such file.
+    """
+    family = task.split("/", 1)[0]
+    pins: Callable[..., dict[str, Any]] | None = getattr(_family(family), "pin", None) if family in families() else None
+    return pins(task, options, before or {}) if pins else dict(options)
+
+
 def optimum(task: str, **options: Any) -> float:
     """The expected return per episode of the best joint policy, of a task where it is known exactly.
 
     Raises:
         TaskError: the task or an option is unknown, or nobody knows its optimum.
     """
-    family = task.split("/", 1)[0]
-    known: Callable[..., float] | None = getattr(_family(family), "optimum", None) if family in families() else None
-    if known is None or task not in _family(family).task_names():
+    known: Callable[..., float] | None = _offer(task, "optimum")
+    if known is None or task not in _family(task.split("/", 1)[0]).task_names():
         raise TaskError(f"the optimum of '{task}' is not known{did_you_mean(task, task_names())}")
     return known(task, **options)
 
 
+def check_task(task: str) -> None:
+    """Look whether there is such a task, without making it; of a user's own environment only ``make`` knows.
+
+    Raises:
+        TaskError: there is not.
+    """
+    if ":" not in task:
+        _factory(task, {})
+
+
 def scripted_players(task: str) -> dict[str, ScriptedPlayer]:
     """The scripted players of a task, by name: ``random`` and those of its family."""
-    family = task.split("/", 1)[0]
-    offer: Callable[[], dict[str, ScriptedPlayer]] | None = (
-        getattr(_family(family), "scripted_players", None) if family in families() else None
-    )
+    offer: Callable[[], dict[str, ScriptedPlayer]] | None = _offer(task, "scripted_players")
     return {"random": RANDOM, **(offer() if offer else {})}
 
 
@@ -146,8 +168,7 @@ def scripted_player(name: str, task: str) -> ScriptedPlayer:
         TaskError: there is no such task.
         UserError: the task has no such player.
     """
-    if ":" not in task:
-        _factory(task, {})
+    check_task(task)
     found = scripted_players(task)
     if name in found:
         return found[name]
@@ -156,12 +177,34 @@ def scripted_player(name: str, task: str) -> ScriptedPlayer:
     raise UserError(f"'{task}' has no player '{name}'{where} (it has: {', '.join(found)})")
 
 
+def opponent_names(task: str) -> list[str]:
+    """The names that the task's option ``opponent`` knows; none where the task has no such option."""
+    offer: Callable[[str], Sequence[str]] | None = _offer(task, "opponent_names")
+    return list(offer(task)) if offer else []
+
+
+def perturbations(env: VectorEnv) -> list[Perturbation]:
+    """The changes of its rules that matter in ``env``, which has the options that a team was trained with; none for most families."""
+    offer: Callable[[VectorEnv], Sequence[Perturbation]] | None = _offer(env.spec.task, "perturbations")
+    return list(offer(env)) if offer else []
+
+
+def families_with(function: str) -> list[str]:
+    """The families that offer ``function``."""
+    return [family for family in families() if _offer(f"{family}/", function)]
+
+
+def _offer(task: str, function: str) -> Callable[..., Any] | None:
+    """What the family of ``task`` offers under this name, if it does."""
+    family = task.split("/", 1)[0]
+    return getattr(_family(family), function, None) if family in families() else None
+
+
 def runs_foreign_code(task: str) -> bool:
     """True if making the task imports a module that its name alone chooses: a user's own code, say."""
     if ":" in task:
         return True
-    family = task.split("/", 1)[0]
-    asks: Callable[[str], bool] | None = getattr(_family(family), "runs_foreign_code", None) if family in families() else None
+    asks: Callable[[str], bool] | None = _offer(task, "runs_foreign_code")
     return asks is not None and asks(task)
 
 

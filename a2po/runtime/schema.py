@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-FILE = re.compile(r"agents/[A-Za-z0-9._-]+\.onnx|weights/[A-Za-z0-9._-]+\.safetensors|MODEL_CARD\.md")
+FILE = re.compile(r"agents/[A-Za-z0-9._-]+\.onnx|weights/[A-Za-z0-9._-]+\.safetensors|MODEL_CARD\.md|battle\.toml")
 """The names that a bundle's files may have; all else is refused."""
 RESERVED = ("task", "num_envs", "seed", "device", "num_threads")
 """Arguments of ``make`` that no option of a task may stand for."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a2po.config import TrainConfig, to_toml
+from a2po.envs.registry import pin
 from a2po.errors import RunError, did_you_mean
 from a2po.files import replace_text
 from a2po.sweeps.parse import validate_plan
@@ -71,9 +72,15 @@ class SweepFolder:
         try:
             for folder in (self.runs, self.path / "logs"):
                 folder.mkdir(parents=True, exist_ok=True)
-            replace_text(self.path / PLAN, to_toml(plan))
+            replace_text(self.path / PLAN, to_toml(plan.model_copy(update={"pins": self._pins(plan)})))
         except OSError as error:
             raise RunError(f"the sweep folder '{self.path}' cannot be made: {error.strerror or error}") from error
+
+    def _pins(self, plan: SweepPlan) -> dict[str, dict[str, Any]]:
+        """What the tasks' files say; of tasks that the sweep had before, what they said then."""
+        kept = self.read_plan().pins if (self.path / PLAN).is_file() else {}
+        found = {task: kept.get(task) or pin(task, {}) for task in plan.tasks}
+        return {task: options for task, options in found.items() if options}
 
     def outcome(self, run: str) -> dict[str, Any] | None:
         """What a run came to, or None while it is not trained and evaluated. A damaged file counts as none: it is made again."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from a2po.config import DEFAULT_PRESET, DEFAULT_TASK, TrainConfig, Whole, flat, resolve
+from a2po.toml_files import merge
 
 NO_VALUE = ("none", "None", "null")
 """Bare words that stand for a configuration value of None, which TOML cannot write."""
@@ -41,6 +42,8 @@ class SweepPlan(BaseModel):
     """Configuration keys with one value in all runs."""
     vary: Grid = Field(default_factory=dict)
     """Configuration keys with several values each: the runs cover all combinations."""
+    pins: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By task the options that hold what its file says. Not for people: a sweep keeps it when it begins."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ def run_config(plan: SweepPlan, cell: Cell, seed: int) -> TrainConfig:
         for section in sections:
             table = table.setdefault(section, {})
         table[name] = None if value in NO_VALUE else value
+    if cell.task in plan.pins:
+        values = merge({"env": {"options": plan.pins[cell.task]}}, values)
     return resolve(preset=plan.preset, values={**values, "task": cell.task, "algorithm": cell.algorithm, "seed": seed})
 
 

@@ -23,6 +23,7 @@ from a2po.training.runs import (
     default_folder,
     newest_run,
     open_run,
+    pinned,
     write_config,
     write_provenance,
 )
@@ -142,14 +143,14 @@ def run_to_train(config: TrainConfig | None, name: str | None, resume: bool, run
     if resume:
         folder = runs / name if name else newest_run(runs)
         before = open_run(folder)
-        return before if config is None else check_same_run(before, config, folder), folder
+        return before if config is None else check_same_run(before, pinned(config, before), folder), folder
     if config is None:
         config = resolve()
     folder = runs / name if name else default_folder(runs, config)
     if holder(folder) is not None:
         raise RunError(busy(folder))
     check_free(folder)
-    return config, folder
+    return pinned(config), folder
 
 
 def _begin(trainer: Trainer, view: View, resume: bool, warm: WarmStart | None) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from a2po.config import TrainConfig, to_toml, validate
+from a2po.config import TrainConfig, override, to_toml, validate
 from a2po.envs.protocol import VectorEnv
-from a2po.envs.registry import make
+from a2po.envs.registry import make, pin
 from a2po.errors import CheckpointError, RunError, TaskError, did_you_mean
 from a2po.files import leftovers, replace_text, write_json
 from a2po.networks.team_policy import TeamPolicy
@@ -50,12 +50,23 @@ def check_name(name: str | None) -> None:
 
 def default_folder(runs: Path, config: TrainConfig) -> Path:
     """``HalfCheetah-2x3-a2po-s0-20260131-120000``: what, how, which seed and when; with a number where a second sees several."""
-    task = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in config.task.split("/", 1)[-1])
+    short = Path(config.task).stem if config.task.endswith(".toml") else config.task.split("/", 1)[-1]
+    task = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in short)
     name = f"{task}-{config.algorithm}-s{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     folder, number = runs / name, 2
     while folder.exists():
         folder, number = runs / f"{name}-{number}", number + 1
     return folder
+
+
+def pinned(config: TrainConfig, before: TrainConfig | None = None) -> TrainConfig:
+    """The configuration with what its task reads from files, so that the run keeps it; of a run that goes on as it was ``before``.
+
+    Raises:
+        TaskError: there is no such file.
+    """
+    options = pin(config.task, config.env.options, before.env.options if before and before.task == config.task else None)
+    return config if options == config.env.options else override(config, values={"env": {"options": options}})
 
 
 def create_run(folder: Path, config: TrainConfig, origin: dict[str, Any] | None = None) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from a2po.cli.app import main
 from a2po.exporters.build import build_bundle
@@ -46,6 +47,25 @@ def original_cheetah(tmp_path_factory, policy_at) -> Path:
     return write_run(policy_at, tmp_path_factory.mktemp("runs") / "cheetah", CHEETAH)
 
 
+@pytest.fixture(scope="session")
+def original_marines(tmp_path_factory, policy_at) -> Path:
+    """A run on three marines against three, whose agents go east and attack the first enemy in range: it wins nearly always."""
+    folder = tmp_path_factory.mktemp("runs") / "marines"
+    policy = policy_at(folder, "smac/3m", hidden_sizes=[4])
+    actors = policy.team.actors
+    actors.values.zero_()
+    bias = actors.views(actors.values)[f"{policy.team.actor_shape.network.output_layer}_bias"]
+    bias.copy_(torch.tensor([0.0, 0.0, -1.0, -1.0, 1.0, -1.0, 4.0, 3.0, 2.0]).expand_as(bias))
+    return save_run(policy, folder)
+
+
+@pytest.fixture
+def marines(original_marines, tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(original_marines, tmp_path / "runs" / "marines")
+    return Path("runs/marines")
+
+
 @pytest.fixture
 def run(original, tmp_path, monkeypatch) -> Path:
     """The run ``runs/first`` in an own working folder."""
@@ -62,7 +82,10 @@ def cheetah(original_cheetah, tmp_path, monkeypatch) -> Path:
 
 
 def write_run(policy_at, folder: Path, task: str = UNEVEN) -> Path:
-    policy = policy_at(folder, task)
+    return save_run(policy_at(folder, task), folder)
+
+
+def save_run(policy, folder: Path) -> Path:
     create_run(folder, policy.config)
     Checkpoints(folder / "checkpoints").save(4096, {"step": 4096, "team": policy.team.state_dict()}, best=True)
     rows = [

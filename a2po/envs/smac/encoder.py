@@ -149,7 +149,7 @@ class Encoder:
         if not self.layout.table[L_CONE]:
             return np.ones(pairs.squared.shape, np.bool_)
         dx, dy = pairs.dx, pairs.dy
-        view = np.broadcast_to(np.float32([1, 0]), (*dx.shape[:2], 2)) if snapshot.view is None else snapshot.view
+        view = np.broadcast_to(np.array([1, 0], np.float32), (*dx.shape[:2], 2)) if snapshot.view is None else snapshot.view
         east, north = view[..., :1], view[..., 1:]
         if self.layout.table[L_CONE_BUG]:
             side = np.where(dx > 0, np.float32(1), np.float32(-1))

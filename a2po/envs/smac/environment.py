@@ -191,8 +191,8 @@ class StarCraftBattles:
     def _agents_bits(self, row: int) -> np.ndarray:
         """[B, N, E]: what a row's bits, one for each agent, say about each enemy."""
         agents, enemies = self.battle.num_agents, self.battle.num_enemies
-        bits = self.simulation.marks[:, None, row, agents : agents + enemies]
-        return (bits >> np.arange(agents)[:, None] & 1) == 1
+        bits: np.ndarray = self.simulation.marks[:, None, row, agents : agents + enemies]
+        return np.asarray((bits >> np.arange(agents)[:, None]) & 1 == 1)
 
     def drain_episodes(self) -> list[EpisodeRecord]:
         """The episodes that ended since the last call."""

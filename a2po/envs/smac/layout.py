@@ -37,6 +37,7 @@ L_CONE, L_CONE_BUG = 35, 36  # 1: sight is a cone; 1: which is tested as SMACv2 
 L_ATTACK, L_HEALTH = 37, 38  # 1: a column for the attack probability, for the health level
 L_TEAMMATES = 39  # 1: agents see these of their allies, too
 L_MASKED = 40  # 1: agents cannot make out some enemies
+L_EXTRAS = 41  # 1: any of these but the position
 L_AROUND = 44  # 2 * place + L_AROUND: how far east and north lies each cell of AROUND; the ninth is the own one
 L_KIND = 62  # 3 * kind + L_KIND: the bit of its type among allies, among enemies (-1: none); 1 if its target actions heal
 
@@ -138,7 +139,7 @@ Named = dict[str, tuple[str, ...]]
 
 
 def _present(battle: BattleMap, options: Options, form: Blocks, *, time: bool, last: bool) -> Blocks:
-    """The form without what is switched off, and without the shields of sides that are not Protoss."""
+    """The form without what is switched off, and without the shields of sides where nobody has any."""
     shields = {block: _has_shield(battle, battle.enemy_types if block == "enemy" else battle.ally_types) for block in form}
     shown = {
         **dict(zip(SKILLS, (options.draws_attack, options.draws_health), strict=True)),
@@ -154,7 +155,7 @@ def _present(battle: BattleMap, options: Options, form: Blocks, *, time: bool, l
 
 
 def _has_shield(battle: BattleMap, types: tuple[tuple[str, ...], ...]) -> bool:
-    return any(battle.unit(kind).race == "P" for each in types for kind in each)
+    return any(battle.unit(kind).shield > 0 for each in types for kind in each)
 
 
 def _named(names: ColumnNames, blocks: Blocks, agent: int, *, skip_self: bool) -> Named:
@@ -184,6 +185,7 @@ def _table(battle: BattleMap, options: Options, obs: Named, state: Named, obs_la
     table[[L_CONE, L_CONE_BUG]] = options.conic_fov, options.smacv2_cone_bug
     table[[L_ATTACK, L_HEALTH, L_TEAMMATES]] = options.draws_attack, options.draws_health, options.observe_teammates
     table[L_MASKED] = options.enemy_mask > 0
+    table[L_EXTRAS] = np.any(table[[L_SIGHTINGS, L_CONE, L_ATTACK, L_HEALTH, L_MASKED, L_OPEN_TARGETS]] == 1)
     table[L_AROUND:L_KIND] = np.ravel((*AROUND, (0, 0)))
     blocks = ("move", "enemy", "ally", "own", "id", "time", "last")
     for first, offsets in ((L_MOVE, _offsets(obs)), (L_STATE_MOVE, _offsets(state))):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from a2po.envs.smac import fields as f
-from a2po.envs.smac.battle_map import BattleMap, Point
+from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.options import Options
 from a2po.envs.smac.rules import muster as m
-from a2po.envs.smac.spawn import lattice
-from a2po.envs.smac.spawn import layout as standing_places
+from a2po.envs.smac.spawn import lattice, spots
 from a2po.envs.smac.terrain import Terrain
 
 ENEMY_ORDERS = {"attack_move": f.ATTACK_MOVE, "hunt": f.HUNT, "guard": f.GUARD, "chase": f.GUARD}
@@ -69,19 +68,12 @@ def _places(battle: BattleMap, terrain: Terrain, size: int, standing: np.ndarray
     places = np.zeros((2, size + 2, 4), np.float32)
     everybody = battle.num_agents + battle.num_enemies
     for packing, mirrored in zip(places, (False, True), strict=True):
-        packing[:everybody, :2] = standing_places(battle, terrain, mirrored=mirrored) if standing is None else standing
-        packing[:everybody, 2:] = _extents(battle)
+        if standing is None:
+            packing[:everybody] = spots(battle, terrain, mirrored=mirrored)
+        else:
+            packing[:everybody, :2] = standing
         packing[size:, :2] = battle.order_segment
     return places
-
-
-def _extents(battle: BattleMap) -> list[Point]:
-    """How far the area of each unit goes east and north; nowhere from a point."""
-    found: list[Point] = []
-    for groups, points in ((battle.allies, battle.ally_points), (battle.enemies, battle.enemy_points)):
-        for (_, count), (west, south, *ends) in zip(groups, points, strict=True):
-            found += [(ends[0] - west, ends[1] - south) if ends else (0.0, 0.0)] * count
-    return found
 
 
 def _odds(battle: BattleMap, options: Options) -> np.ndarray:

@@ -189,9 +189,19 @@ FLAGS = tuple(option.name for option in fields(Options) if option.name != "range
 CHOICES: Mapping[str, tuple[str, ...]] = {"observation": ("smac", "on_policy"), "state": ("agent", "shared")}
 POSITIVE = ("sight_range", "shoot_range", "min_attack_range", "reward_scale_rate")
 SHARES = ("prob_obs_enemy", "enemy_mask")
-RANGES_OF_SHARES = ("attack_probability", "health_level")
+RANGES_OF_SHARES = {"attack_probability": 1.0, "health_level": 0.99}
+"""And the largest: of health something must be left above the level."""
 WHOLE = {"max_episode_steps": (1, 1_000_000), "num_fov_actions": (3, 64)}
-SMAC_ONLY = ("obs_own_pos", "conic_fov", "prob_obs_enemy", "smacv2_head_bug", "attack_probability", "health_level", "enemy_mask")
+SMAC_ONLY = (
+    "obs_own_pos",
+    "conic_fov",
+    "smacv2_cone_bug",
+    "prob_obs_enemy",
+    "smacv2_head_bug",
+    "attack_probability",
+    "health_level",
+    "enemy_mask",
+)
 """Options that only the form ``smac`` of the observations can show."""
 LARGEST = 1_000_000
 """Of any number: float32 keeps its square, int32 the step."""
@@ -210,7 +220,7 @@ def rule_ranges(given: Mapping[str, tuple[float, float]], *, robust: bool) -> np
 
 
 def parse_options(task: str, given: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Options:
-    """Check the options that a user gave; ``defaults`` are those of the battle.
+    """Check the options that a user gave; ``defaults`` are those of the battle, as far as the form of the observations can show them.
 
     Raises:
         TaskError: an option is unknown, or its value is not allowed.
@@ -218,7 +228,8 @@ def parse_options(task: str, given: Mapping[str, Any], defaults: Mapping[str, An
     known = [*FLAGS, *RULES]
     flags: dict[str, Any] = {}
     rules: dict[str, tuple[float, float]] = {}
-    for name, value in {**(defaults or {}), **given}.items():
+    chosen = {name: value for name, value in (defaults or {}).items() if given.get("observation") != "on_policy" or name not in SMAC_ONLY}
+    for name, value in {**chosen, **given}.items():
         if name in RULES:
             rules[name] = _rule(task, name, value)
         elif name in FLAGS:
@@ -248,15 +259,15 @@ def _flag(task: str, name: str, value: Any) -> Any:
     elif name in SHARES:
         allowed, good = "a number from 0 to 1", _is_number(value) and 0 <= value <= 1
     elif name in RANGES_OF_SHARES:
-        value = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
-        allowed = "a number from 0 to 1, or a range [low, high] of these"
-        good = len(value) == 2 and all(map(_is_number, value)) and 0 <= value[0] <= value[1] <= 1
+        ends = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+        allowed = f"a number from 0 to {RANGES_OF_SHARES[name]:g}, or a range [low, high] of these"
+        good = len(ends) == 2 and all(map(_is_number, ends)) and 0 <= ends[0] <= ends[1] <= RANGES_OF_SHARES[name]
     else:
         allowed, good = "true or false", isinstance(value, bool)
     if not good:
         suggestion = did_you_mean(value, CHOICES[name]) if name in CHOICES and isinstance(value, str) else ""
         raise TaskError(f"{task}: option '{name}' must be {allowed}, got {value!r}{suggestion}")
-    return value
+    return ends if name in RANGES_OF_SHARES else value
 
 
 def _rule(task: str, name: str, value: Any) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """A battle from above: terrain, units, health, shields, what was shot since the last picture, and who fell.
 
 Allies are blue, enemies red. A unit is a disc of its own radius with a beak where it looks and the mark of its type:
-m marine, M marauder, + medivac, S stalker, Z zealot, C colossus, z zergling, H hydralisk, B baneling, X spine crawler.
+m marine, M marauder, + medivac, S stalker, Z zealot, C colossus, z zergling, H hydralisk, B baneling, X spine crawler. Own types have a
+letter of their name that no other type has, or a digit.
 """
 
 from __future__ import annotations
@@ -41,6 +42,15 @@ def picture_size(terrain: Terrain) -> tuple[int, int]:
     return int(width) * PIXELS_PER_CELL, int(height) * PIXELS_PER_CELL
 
 
+def marks(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """The mark of each type: all different, as long as there are letters and digits."""
+    found = {kind: MARKS[kind] for kind in kinds if kind in MARKS}
+    for kind in kinds:
+        letters = [kind[0].upper(), *kind.replace("_", ""), *kind.upper().replace("_", ""), *"123456789?"]
+        found.setdefault(kind, next(letter for letter in letters if letter not in found.values() or letter == "?"))
+    return tuple(found[kind] for kind in kinds)
+
+
 @dataclass
 class BattleRenderer:
     """Draws one battle, or one after the other. ``kinds`` and ``table`` [types, TYPE_COLUMNS] are the unit types' names and numbers."""
@@ -49,9 +59,14 @@ class BattleRenderer:
     kinds: tuple[str, ...]
     table: np.ndarray
     size: tuple[int, int]
+    _marks: tuple[str, ...] = field(init=False)
     _chronicle: Chronicle = field(default_factory=Chronicle)
     _frame: Frame | None = None
     _loop: int = 0
+
+    def __post_init__(self) -> None:
+        """Look up the types' marks."""
+        self._marks = marks(self.kinds)
 
     def render(self, W: np.ndarray, M: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] of one battle's memory W [FLOATS, P] and M [INTS, P], with what happened since another moment was drawn.
@@ -108,8 +123,7 @@ class BattleRenderer:
         canvas.shape(beak, WHITE)
         high = self._number(now, unit, f.T_FLIES) or self._number(now, unit, f.T_CLIFFS)
         canvas.disc(x, y, radius, SIDES[side], 130 if high else 255, rim=DARK)
-        mark = MARKS.get(self.kinds[now.M[f.KIND, unit]], "?")
-        canvas.text(x, y, mark, 1.5 * radius, WHITE)
+        canvas.text(x, y, self._marks[now.M[f.KIND, unit]], 1.5 * radius, WHITE)
 
     def _draw_bars(self, canvas: Canvas, now: Moment, unit: int) -> None:
         (x, y), radius = now.place(unit), float(now.W[f.RADIUS, unit])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from a2po.envs.smac import make_battle, scripted_players
+from a2po.envs.smac import make_battle, opponent_names, perturbations, scripted_players
 from a2po.envs.smac.battle_map import BattleMap, Draw
 from a2po.errors import TaskError, did_you_mean
 
 if TYPE_CHECKING:
     from a2po.envs.protocol import VectorEnv
 
-__all__ = ["SMACV2", "make", "scripted_players", "task_names"]
+__all__ = ["SMACV2", "make", "opponent_names", "perturbations", "scripted_players", "task_names"]
 
 _SIZES: Final = ((5, 5), (10, 10), (20, 20), (10, 11), (20, 23))
 # The types in the order of their bits, the last one rare; and what a side cannot consist of.

@@ -22,17 +22,35 @@ from a2po.errors import TaskError
 _TOUCHING: Final = 1e-6  # bodies that touch do not overlap
 
 Placed = list[tuple[float, float, Unit]]
+Spot = tuple[float, float, float, float]
+"""A place, and how far the area that it is the corner of goes east and north."""
+
+
+class NoRoom(TaskError):
+    """The terrain has no room for a unit of a group around its point."""
+
+    def __init__(self, battle: BattleMap, kind: str, point: Point) -> None:
+        where = f"terrain {battle.terrain}" if "\n" not in battle.terrain else "the terrain"
+        super().__init__(f"{battle.name}: {where} has no room for a {kind} near {point}")
+        self.kind, self.point = kind, point
 
 
 def layout(battle: BattleMap, terrain: Terrain | None = None, *, mirrored: bool = False) -> NDArray[np.float32]:
-    """The units' positions before any noise, [allies + enemies, 2]: allies in agent order, enemies in creation order.
+    """The units' positions before any noise, [allies + enemies, 2]; see `spots`."""
+    return spots(battle, terrain, mirrored=mirrored)[:, :2]
+
+
+def spots(battle: BattleMap, terrain: Terrain | None = None, *, mirrored: bool = False) -> NDArray[np.float32]:
+    """The units' places before any noise, [allies + enemies, 4]: allies in agent order, enemies in creation order.
+
+    The last two numbers say how far the area goes east and north of the place; 0 where the place is a point.
 
     Within a type SMAC numbers its agents from west to east, then from south to north. Bodies that share a collision layer do not
     overlap. Units that walk stand where both readings of the terrain are walkable. ``mirrored``: the enemies' groups are packed as
     in a mirror, east for west; else both sides' are packed alike.
 
     Raises:
-        TaskError: the terrain has no room for a unit.
+        NoRoom: the terrain has no room for a unit.
     """
     blocked = np.argwhere(~(terrain or load_terrain(battle.terrain)).walkable.all(axis=0))
     placed: Placed = []
@@ -46,24 +64,24 @@ def layout(battle: BattleMap, terrain: Terrain | None = None, *, mirrored: bool 
 
 def _place_groups(
     battle: BattleMap, groups: Groups, points: tuple[Point | Area, ...], placed: Placed, blocked: NDArray[np.int64], sense: int = 1
-) -> dict[str, list[Point]]:
-    """Each type's positions in creation order. Both sides create their types in the order of the enemy's groups."""
+) -> dict[str, list[Spot]]:
+    """Each type's places in creation order. Both sides create their types in the order of the enemy's groups."""
     creation = [kind for kind, _ in battle.enemies]
     order = sorted(range(len(groups)), key=lambda group: creation.index(groups[group][0]) if groups[group][0] in creation else group)
-    positions: dict[str, list[Point]] = {kind: [] for kind, _ in groups}
+    positions: dict[str, list[Spot]] = {kind: [] for kind, _ in groups}
     for group in order:
         kind, count = groups[group]
         west, south, *area = points[group]
         if area:  # drawn anew in each battle: from its corner
-            positions[kind] += [(west, south)] * count
+            positions[kind] += [(west, south, area[0] - west, area[1] - south)] * count
             continue
         unit = max(map(battle.unit, battle.types_of(kind)), key=lambda unit: ("ground" in unit.layers, unit.separation_radius))
         for _ in range(count):
             place = _free_place(unit, (west, south), placed, blocked, sense)
             if place is None:
-                raise TaskError(f"{battle.name}: terrain {battle.terrain} has no room for a {kind} near {points[group]}")
+                raise NoRoom(battle, kind, (west, south))
             placed.append((*place, unit))
-            positions[kind].append(place)
+            positions[kind].append((*place, 0.0, 0.0))
     return positions
 
 

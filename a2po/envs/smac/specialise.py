@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
@@ -87,7 +87,7 @@ def plain(size: int) -> SimpleNamespace:
     return specialise(size, lambda function: function)
 
 
-@cache
+@lru_cache(maxsize=8)  # a table has four megabytes
 def bends(terrain: Terrain) -> np.ndarray:
     """Where paths bend: int16 [2, 1024, 1024], see ``paths.waypoints``; [2, 1, 1] if all of them are straight. Kept on disk, too."""
     digest = hashlib.sha256(Path(paths.__file__).read_bytes() + terrain.walkable.tobytes()).hexdigest()[:16]
@@ -99,16 +99,22 @@ def bends(terrain: Terrain) -> np.ndarray:
     if all(paths.straight_everywhere(walkable) for walkable in terrain.walkable):
         table = np.zeros((2, 1, 1), np.int16)
     else:
-        import numba
-
-        find = _bound([paths.__name__], {}, numba.njit(nogil=True), None).waypoints
-        table = np.stack([find(np.ascontiguousarray(walkable)) for walkable in terrain.walkable])
+        table = np.stack([_waypoints()(np.ascontiguousarray(walkable)) for walkable in terrain.walkable])
     with suppress(OSError):  # a home that cannot be written to costs the time again
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f".{file.stem}-{os.getpid()}.npy")
         np.save(part, table)
         part.replace(file)
     return table
+
+
+@cache
+def _waypoints() -> Callable[[np.ndarray], np.ndarray]:
+    """``paths.waypoints`` as machine code."""
+    import numba
+
+    found: Callable[[np.ndarray], np.ndarray] = _bound([paths.__name__], {}, numba.njit(nogil=True), None).waypoints
+    return found
 
 
 def _bound(modules: list[str], constants: dict[str, Any], jit: Jit, entry_jit: Jit | None) -> SimpleNamespace:

@@ -29,7 +29,7 @@ VOID, LOW, HIGH, RAMP = 0, 1, 2, 3
 VARIANTS: Final = ("plateau", "cliff")
 """The readings A and C, in the order of `Terrain.walkable`."""
 
-_LEGEND: Final[dict[str, tuple[int, bool, bool]]] = {
+LEGEND: Final[dict[str, tuple[int, bool, bool]]] = {
     ".": (VOID, False, False),
     "1": (LOW, True, True),
     "a": (LOW, True, False),
@@ -65,11 +65,13 @@ class Terrain:
 
 @cache
 def load_terrain(name: str) -> Terrain:
-    """A terrain of the package.
+    """A terrain of the package by its name, or the one that a text grid shows.
 
     Raises:
-        TaskError: there is none of that name.
+        TaskError: there is none of that name, or the grid is none.
     """
+    if "\n" in name:
+        return parse_terrain("grid", name)
     if name not in TERRAIN_NAMES:
         raise TaskError(f"there is no terrain {name!r}{did_you_mean(name, TERRAIN_NAMES)} (there are: {', '.join(TERRAIN_NAMES)})")
     return parse_terrain(name, (_FOLDER / f"{name}.txt").read_text(encoding="utf-8"))
@@ -88,9 +90,9 @@ def parse_terrain(name: str, text: str) -> Terrain:
         if len(line) != SIZE:
             raise TaskError(f"terrain {name}, line {number}: {len(line)} characters; a line has {SIZE}, west on the left")
         for column, character in enumerate(line, start=1):
-            if character not in _LEGEND:
-                raise TaskError(f"terrain {name}, line {number}, column {column}: {character!r} is none of {' '.join(_LEGEND)}")
-    cells = np.array([[_LEGEND[character] for character in line] for line in reversed(lines)]).transpose(2, 1, 0)
+            if character not in LEGEND:
+                raise TaskError(f"terrain {name}, line {number}, column {column}: {character!r} is none of {' '.join(LEGEND)}")
+    cells = np.array([[LEGEND[character] for character in line] for line in reversed(lines)]).transpose(2, 1, 0)
     level = cells[0].astype(np.int8)
     terrain = Terrain(name, cells[1:].astype(np.bool_), level, _HEIGHTS[level])
     for grid in (terrain.walkable, terrain.level, terrain.height):

@@ -11,7 +11,9 @@ import pytest
 
 from a2po.envs.smac.layout import Layout
 from a2po.envs.smac.maps import MAPS
-from a2po.envs.smac.options import FLAGS, RULES, Options, Rule
+from a2po.envs.smac.options import FLAGS, RULES, Options, Rule, parse_options
+from a2po.envs.smac.smacv2 import SMACV2
+from a2po.envs.smac.units import UNITS
 
 GUIDE = (Path(__file__).resolve().parents[3] / "docs" / "smac.md").read_text(encoding="utf-8")
 
@@ -39,8 +41,28 @@ def test_the_table_of_the_maps_says_what_the_code_says():
         ]  # fmt: skip
 
 
+def test_the_table_of_smacv2_says_what_the_code_says():
+    rows = table("`smacv2/<race>_...`")
+    assert {f"{race}_{size}" for race in ("terran", "protoss", "zerg") for size in rows} == set(SMACV2)
+    for name, battle in SMACV2.items():
+        race, _, size = name.partition("_")
+        layout = Layout.of(battle, parse_options(name, {}, battle.defaults))
+        limit, actions, *sizes = rows[size]
+        assert (limit, actions) == (str(battle.limit), str(layout.num_actions))
+        assert sizes[race == "protoss"] == f"{layout.obs_size} / {layout.state_size}"
+
+
+def test_the_table_of_ranges_says_what_the_code_says():
+    lines = GUIDE[GUIDE.index("| | marine |") :].splitlines()
+    kinds, sight, attack = ([cell.strip() for cell in lines[row].strip("| ").split("|")] for row in (0, 2, 3))
+    assert sight[1:] == [f"{UNITS[kind].sight_range:g}" for kind in kinds]
+    assert attack[1:] == [f"{max(UNITS[kind].reach, Options().min_attack_range):g}" for kind in kinds]
+
+
 def test_every_option_is_in_the_guide_with_its_default():
     def written(value: Any) -> str:
+        if isinstance(value, tuple):
+            return f"{value[0]:g}"  # a range of one value
         return f'`"{value}"`' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
     rows = table("option")

@@ -16,7 +16,7 @@ from a2po.envs.registry import scripted_player
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.fields import SIZE
 from a2po.envs.smac.maps import MAPS
-from a2po.envs.smac.options import CHOICES, FLAGS, POSITIVE, RULES, Options, parse_options
+from a2po.envs.smac.options import CHOICES, FLAGS, POSITIVE, RANGES_OF_SHARES, RULES, SHARES, Options, parse_options
 from a2po.envs.smac.simulation import SMALLEST_SHARE
 from a2po.envs.smac.specialise import plain
 from a2po.errors import ActionError, CheckpointError, DependencyError, TaskError
@@ -319,6 +319,10 @@ WRONG = [
     *((name, value) for name in POSITIVE for value in (0, -1.0, float("nan"), float("inf"), 1e200, 10**309, True, "9", None)),
     *(("opponent", value) for value in (3, None, {}, ["kiting"], True)),
     *(("max_episode_steps", value) for value in (0, -1, 1.5, 2**40, True, "60")),
+    *(("num_fov_actions", value) for value in (0, 2, 65, 12.5, True, "12")),
+    *((name, value) for name in (*SHARES, *RANGES_OF_SHARES) for value in (-0.1, 1.5, float("nan"), True, "0.5", None, {})),
+    *((name, value) for name in RANGES_OF_SHARES for value in ([0.5, 0.2], [0.1], [0.1, 0.2, 0.3], [0.0, 1.1], [0.0, True])),
+    ("health_level", 1.0),
     *((name, value) for name in FLAGS if isinstance(getattr(Options(), name), bool) for value in (0, 1, "true", None)),
     *((name, value) for name, rule in RULES.items() for value in (rule.limits[0] - 1, rule.limits[1] + 1, "much", None, [], [1, 2, 3], {})),
     *((name, [rule.limits[1], rule.limits[0]]) for name, rule in RULES.items() if not rule.names),
@@ -374,6 +378,8 @@ def test_a_rule_is_a_value_or_a_range(name):
         ({"terrain": "clif"}, ["'plateau' or 'cliff'", "did you mean 'cliff'"]),
         ({"state": "shared"}, ["'state' is for observation='on_policy'"]),
         ({"shuffle_enemies": "yes"}, ["'shuffle_enemies' must be false or true, or"]),
+        ({"observation": "on_policy", "conic_fov": True}, ["option 'conic_fov' is for observation='smac'"]),
+        ({"observation": "on_policy", "health_level": 0.5}, ["option 'health_level' is for observation='smac'"]),
     ],
 )
 def test_wrong_options_get_a_way_out(options, words):

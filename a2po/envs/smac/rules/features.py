@@ -42,6 +42,7 @@ from a2po.envs.smac.layout import (
     L_ENEMIES,
     L_ENEMY,
     L_ENEMY_WIDTH,
+    L_EXTRAS,
     L_FIRST_TARGET,
     L_HEAD_BUG,
     L_HEALTH,
@@ -99,14 +100,23 @@ def observe_agents(first, last, W, M, U, L, S, ground, height, obs, mask):
     write_mask(first, last, W, M, L, S, obs, mask)
     for side in range(2):
         see_units(first, last, side, W, M, L, S, obs, mask)
+    write_own(first, last, L[L_OWN], L[L_ON_POLICY] == 1, False, W, M, L, S, obs)
+    write_identity(first, last, L[L_ID], L[L_TIME], M, S, obs)
+    if L[L_EXTRAS] == 1:
+        correct(first, last, W, M, L, S, obs, mask)
+
+
+def correct(first, last, W, M, L, S, obs, mask):
+    """What SMACv2 takes away or adds. Apart from the rest, which stays small and fast that way."""
+    for side in range(2):
+        if L[L_CONE] == 1 or (side == _ENEMIES and L[L_SIGHTINGS] == 1):
+            hide_units(first, last, side, W, M, L, S, obs)
     if L[L_ATTACK] == 1 or L[L_HEALTH] == 1:
         show_skills(first, last, W, M, L, S, obs)
     if L[L_MASKED] == 1:
         blur_enemies(first, last, M, L, obs)
     if L[L_OPEN_TARGETS] == 1:
         open_targets(first, last, M, L, mask)
-    write_own(first, last, L[L_OWN], L[L_ON_POLICY] == 1, False, W, M, L, S, obs)
-    write_identity(first, last, L[L_ID], L[L_TIME], M, S, obs)
 
 
 def see_units(first, last, side, W, M, L, S, obs, mask):
@@ -119,20 +129,17 @@ def see_units(first, last, side, W, M, L, S, obs, mask):
     begin, width = (L[L_ALLY], L[L_ALLY_WIDTH]) if allies else (L[L_ENEMY], L[L_ENEMY_WIDTH])
     shield, types, last_action = L[L_ALLY_SHIELD + side] == 1, L[L_TYPES], allies and L[L_OBS_LAST] == 1
     bits = (5 + (L[L_ATTACK] + L[L_HEALTH] if allies else 0)) & _COLUMN
-    targets, sharing, blanked = L[L_FIRST_TARGET] & _COLUMN, not allies and L[L_SIGHTINGS] == 1, not allies and L[L_HEAD_BUG] == 1
-    restricted = sharing or L[L_CONE] == 1
+    targets = L[L_FIRST_TARGET] & _COLUMN
     for agent in range(first, last):
         if M[ALIVE, agent] == 0:
             continue
         x, y, ranges = W[X, agent], W[Y, agent], (S_COLUMNS * M[KIND, agent]) & _COLUMN
         sight, scale = S[S_SIGHT_SQUARED + ranges], S[S_PER_SIGHT + ranges]
-        for k in range(first_shown(agent, M, L) if blanked else 0, count):
+        for k in range(count):
             unit = (units + k + int(allies and k >= agent)) & _COLUMN
             dx, dy = W[X, unit] - x, W[Y, unit] - y
             squared = dx * dx + dy * dy
             if squared < sight:
-                if restricted and not is_shown(agent, unit, sharing, dx, dy, W, M, L, S):
-                    continue
                 kind, at = M[KIND, unit], (begin + k * width) & _COLUMN
                 obs[agent, at] = _ONE if allies or mask[agent, targets + k] else _ZERO
                 obs[agent, at + 1] = np.float32(np.sqrt(squared)) * scale
@@ -158,11 +165,21 @@ def first_shown(agent, M, L):
     return first
 
 
-def is_shown(agent, unit, sharing, dx, dy, W, M, L, S):
-    """Whether an agent sees a unit in its range that stands (dx, dy) from it."""
-    if sharing and (M[SHOWN_TO, unit] >> agent) & 1 == 0:
-        return False
-    return L[L_CONE] == 0 or in_cone(agent, dx, dy, W, L, S)
+def hide_units(first, last, side, W, M, L, S, obs):
+    """Take back what is in an agent's range, but not in its cone of sight, or no enemy that it may see."""
+    allies = side == _ALLIES
+    units, count = (0, L[L_AGENTS] - 1) if allies else (L[L_AGENTS], L[L_ENEMIES])
+    begin, width = (L[L_ALLY], L[L_ALLY_WIDTH]) if allies else (L[L_ENEMY], L[L_ENEMY_WIDTH])
+    sharing, head_bug = not allies and L[L_SIGHTINGS] == 1, not allies and L[L_HEAD_BUG] == 1
+    for agent in range(first, last):
+        blank = first_shown(agent, M, L) if head_bug else 0
+        for k in range(count if sharing or L[L_CONE] == 1 else 0):
+            unit, at = (units + k + int(allies and k >= agent)) & _COLUMN, begin + k * width
+            shown = k >= blank and not (sharing and (M[SHOWN_TO, unit] >> agent) & 1 == 0)
+            if shown and L[L_CONE] == 1:
+                shown = in_cone(agent, W[X, unit] - W[X, agent], W[Y, unit] - W[Y, agent], W, L, S)
+            for column in range(at, at if shown else at + width):
+                obs[agent, column & _COLUMN] = _ZERO
 
 
 def show_skills(first, last, W, M, L, S, obs):

@@ -80,7 +80,10 @@ def steer(first, last, W, M, U, paths):
         if M[RANK, i] == FIGHTING:
             if target >= 0:
                 W[WISH_X, i], W[WISH_Y, i] = W[X, target], W[Y, target]
-        elif U[kind, T_SPEED] > _ZERO and not stands_by(i, M, U):
+        elif U[kind, T_SPEED] == _ZERO:
+            M[RANK, i] = FIGHTING  # a building: nobody pushes it
+            W[WISH_X, i], W[WISH_Y, i] = W[X, i], W[Y, i]
+        elif not stands_by(i, M, U):
             goes = target >= 0 or order == MOVE or order == ATTACK_MOVE
             if goes:
                 set_out(i, target, W, M, U, paths)

@@ -38,7 +38,8 @@ from a2po.envs.smac.rules.masks import shootable
 
 _STEP = np.float32(2.0)  # how far SMAC orders a unit to move
 _NORTH, _SOUTH, _EAST, _WEST, _VIEWS = 2, 3, 4, 5, 6  # actions; then those that turn the cone of sight, if there is one, then targets
-_ONE, _TURN = np.float32(1.0), np.float32(2 * np.pi)
+_ONE = np.float32(1.0)
+_TURN = 2 * np.pi  # 64 bits: SMACv2's test of cones notices whether west is exactly west
 
 
 def command(side, W, M, U, L, S, actions):
@@ -62,7 +63,7 @@ def command(side, W, M, U, L, S, actions):
             W[GOAL_X, i] = W[X, i] + _STEP * np.float32(int(action == _EAST) - int(action == _WEST))
             W[GOAL_Y, i] = W[Y, i] + _STEP * np.float32(int(action == _NORTH) - int(action == _SOUTH))
         elif action < targets:
-            angle = _TURN * np.float32(action - _VIEWS) / np.float32(targets - _VIEWS)
+            angle = _TURN * (action - _VIEWS) / (targets - _VIEWS)
             W[VIEW_X, i], W[VIEW_Y, i] = np.cos(angle), np.sin(angle)
             continue
         else:
