@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from a2po.envs.smac import battle_of
 from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.layout import Layout
-from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.options import Options, parse_options
 from a2po.envs.smac.smacv2 import SMACV2
 from a2po.errors import TaskError
@@ -25,13 +25,14 @@ def trained_on(task: str, path: str, bundle: Bundle) -> tuple[BattleMap, Options
     Raises:
         TaskError: its task is no battle of this a2po.
     """
-    battle = {**{f"smac/{name}": each for name, each in MAPS.items()}, **{f"smacv2/{name}": each for name, each in SMACV2.items()}}.get(
-        bundle.task
-    )
+    options = dict(bundle.manifest["task"].get("options") or {})
+    text = options.pop("battle_file", None)
+    battle = SMACV2.get(bundle.task.removeprefix("smacv2/"))
+    if bundle.task.startswith("smac/"):
+        battle = battle_of(bundle.task, text)
     if battle is None:
         raise TaskError(f"{task}: the opponent '{path}' was trained on {bundle.task}, which is no battle: it cannot lead the enemies")
-    given = {name: value for name, value in (bundle.manifest["task"].get("options") or {}).items() if name != "opponent"}
-    return battle, parse_options(bundle.task, {**given, "head_start": 0}, battle.defaults)
+    return battle, parse_options(bundle.task, {**options, "head_start": 0, "opponent": "built_in"}, battle.defaults)
 
 
 def check_fit(task: str, path: str, bundle: Bundle, battle: BattleMap, own: BattleMap, layout: Layout) -> None:
