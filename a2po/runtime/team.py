@@ -68,6 +68,15 @@ class Team:
         """True if the agents choose one of several actions, False if they set continuous controls."""
         return self.bundle.agents[0].discrete
 
+    @property
+    def memory(self) -> Rows:
+        """The recurrent states after the last step, agent -> float32 [B, L, H]; empty before the first one. May be set."""
+        return dict(self._state)
+
+    @memory.setter
+    def memory(self, memory: Rows) -> None:
+        self._state = {name: np.array(state, np.float32) for name, state in memory.items()}
+
     def reset(self, rows: Any = None) -> None:
         """Forget the recurrent state of rows whose episode has just begun: [B] bool, or indices, or None for all.
 

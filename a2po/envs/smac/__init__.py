@@ -55,7 +55,7 @@ def task_names() -> list[str]:
 
 
 def scripted_players() -> dict[str, ScriptedPlayer]:
-    """The scripts that every battle has: ``heuristic``, which is SMAC's own, and ``nearest``."""
+    """The scripts that every battle has: ``heuristic``, which is SMAC's own, ``nearest``, ``focus_fire`` and ``kiting``."""
     from a2po.envs.smac.players import PLAYERS
 
     return PLAYERS
@@ -91,7 +91,7 @@ def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threa
         TaskError: the task, an option or its value is unknown.
         DependencyError: Numba or Gymnasium is not installed.
     """
-    battle = _battle(task, options.pop(_TEXT, None))
+    battle = battle_of(task, options.pop(_TEXT, None))
     return make_battle(task, battle, num_envs, seed=seed, device=device, num_threads=num_threads, **options)
 
 
@@ -108,8 +108,12 @@ def pin(task: str, options: Mapping[str, Any], before: Mapping[str, Any]) -> dic
     return {**options, _TEXT: before.get(_TEXT) or read_battle_text(Path(task.removeprefix(_PREFIX)))}
 
 
-def _battle(task: str, text: Any) -> BattleMap:
-    """A map of SMAC's, or the battle of a file, of which ``text`` may be at hand."""
+def battle_of(task: str, text: Any) -> BattleMap:
+    """A map of SMAC's, or the battle of a file, of which ``text`` may be at hand.
+
+    Raises:
+        TaskError: there is no such battle, or its file has mistakes.
+    """
     name = task.removeprefix(_PREFIX)
     if task.endswith(_SUFFIX):
         from a2po.envs.smac.battle_file import parse_battle, read_battle_text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,8 +22,11 @@ from a2po.envs.smac.rendering import picture_size
 from a2po.envs.smac.rules.battle import LOOPS_PER_STEP
 from a2po.envs.smac.rules.scoring import GOING, WON
 from a2po.envs.smac.simulation import Shown, Simulation
-from a2po.envs.smac.terrain import load_terrain
-from a2po.errors import ActionError, CheckpointError, TaskError
+from a2po.envs.smac.terrain import Terrain, load_terrain
+from a2po.errors import ActionError, CheckpointError
+
+if TYPE_CHECKING:
+    from a2po.envs.smac.rivals import Rivals
 
 METRICS = ("won", "dead_allies", "dead_enemies")
 STEP_SECONDS = 0.5  # of the game's "normal" speed, on which its catalog counts
@@ -36,12 +39,11 @@ class StarCraftBattles:
         self, task: str, battle: BattleMap, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, options: Options
     ) -> None:
         self.battle, self.options, self.num_envs, self.device = battle, options, num_envs, device
-        if options.opponent.bundles:
-            raise TaskError(f"{task}: bundles cannot lead the enemies yet")
         self.terrain = load_terrain(battle.terrain)
         self.layout = Layout.of(battle, options)
         self.spec = _spec(task, battle, self.layout, options)
         self.simulation = Simulation(battle, self.terrain, options, self.layout, num_envs, num_threads)
+        self._rivals = _rivals(task, battle, self.terrain, options, num_envs, num_threads)
         self._tracker = EpisodeTracker(num_envs, seed, METRICS)
         self._mask = np.zeros((num_envs, battle.num_agents, self.layout.num_actions), bool)
         self._host, self._final = self._allocate(torch.device("cpu")), self._allocate(torch.device("cpu"))
@@ -76,13 +78,15 @@ class StarCraftBattles:
         """Play one step; see ``VectorEnv.step``."""
         simulation, tracker = self.simulation, self._tracker
         target = self._direct(out)
-        simulation.step(self._checked(actions), self._shown(target))
+        simulation.step(self._checked(actions), self._shown(target), self._rivals.decide(simulation) if self._rivals else None)
         tracker.add(simulation.rewards)
         terminated = simulation.results != GOING
         truncated = (tracker.length >= self.spec.max_episode_steps) & ~terminated
         if self.options.timeouts_as_terminal:
             terminated, truncated = terminated | truncated, np.zeros_like(truncated)
         reward = torch.from_numpy(simulation.rewards.copy()).to(self.device)
+        if self._rivals:
+            self._rivals.stepped()
         ended = np.flatnonzero(terminated | truncated)
         if ended.size:
             self._turn_over(ended, target)
@@ -137,7 +141,10 @@ class StarCraftBattles:
         return dict(zip(METRICS, values, strict=True))
 
     def _begin(self, copies: np.ndarray, seeds: Sequence[int] | np.ndarray | None, target: Observations) -> None:
-        self.simulation.begin(copies, self._tracker.start(copies, seeds), self._shown(target))
+        drawn = self._tracker.start(copies, seeds)
+        self.simulation.begin(copies, drawn, self._shown(target))
+        if self._rivals:
+            self._rivals.begin(copies, drawn, self.simulation)
 
     def _direct(self, out: Observations | None) -> Observations:
         """Where to write: into ``out`` itself if it can take it as it is."""
@@ -197,7 +204,9 @@ class StarCraftBattles:
 
     def render_step(self, copy: int, actions: torch.Tensor, count: int) -> list[np.ndarray]:
         """``count`` pictures of one copy, the first as it stands, the others on its way through the step that ``actions`` will make."""
-        return self._film().pictures(copy, actions[copy].cpu().numpy(), np.zeros(self.battle.num_enemies, np.int64), count)
+        nobody = np.zeros((self.num_envs, self.battle.num_enemies), np.int64)
+        rivals = self._rivals.decide(self.simulation) if self._rivals else nobody
+        return self._film().pictures(copy, actions[copy].cpu().numpy(), rivals[copy], count)
 
     def _film(self) -> Filming:
         if self._filming is None or self._filming.size != self.render_size:
@@ -215,6 +224,7 @@ class StarCraftBattles:
             "marks": self.simulation.marks.copy(),
             "mask": self._mask.copy(),
             "tracker": self._tracker.state_dict(),
+            **({"rivals": self._rivals.state_dict()} if self._rivals else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -230,6 +240,10 @@ class StarCraftBattles:
                 f"the saved environment is {state['num_envs']} copies of {state['task']}, this one {self.num_envs} of {self.spec.task}"
                 + ("" if fits else "; the battles' memory has another layout: another version of a2po saved it")
             )
+        if self._rivals:
+            self._rivals.load_state_dict(state.get("rivals"))
+        elif "rivals" in state:
+            raise CheckpointError(f"{self.spec.task}: in the saved environment bundles lead enemies: go on with its own opponents")
         for name, array in own.items():
             array[...] = state[name]
         self._started = bool(state["started"])
@@ -238,6 +252,16 @@ class StarCraftBattles:
     def close(self) -> None:
         """End the threads. Harmless when called twice."""
         self.simulation.close()
+        if self._rivals:
+            self._rivals.close()
+
+
+def _rivals(task: str, battle: BattleMap, terrain: Terrain, options: Options, num_envs: int, num_threads: int | None) -> Rivals | None:
+    if not options.opponent.bundles:
+        return None
+    from a2po.envs.smac.rivals import Rivals  # it needs onnxruntime
+
+    return Rivals(task, battle, terrain, options.opponent, num_envs, num_threads)
 
 
 def _copied(written: Observations, wanted: Observations) -> Observations:

@@ -41,7 +41,7 @@ class Filming:
             if loop * count // LOOPS_PER_STEP == len(found):
                 found.append(self._draw(copy, W, M))
             if loop == M[f.CLOCK, f.DELAY]:
-                stage.order(actions[None], rivals[None], UNSEEN)
+                stage.order(np.zeros(1, np.int64), actions[None], UNSEEN, rivals[None])
             if loop == LOOPS_PER_STEP - LOOPS_AFTER_DEATH:
                 succumb(W, M, self._table)  # type: ignore[no-untyped-call]
             stage.loop(UNSEEN)

@@ -15,7 +15,7 @@ from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.layout import Layout
 from a2po.envs.smac.mustering import muster
 from a2po.envs.smac.options import Options
-from a2po.envs.smac.rules.battle import BEGIN_BATTLES, LOOP_BATTLES, ORDER_BATTLES, STEP_BATTLES
+from a2po.envs.smac.rules.battle import BEGIN_BATTLES, LOOP_BATTLES, ORDER_BATTLES, SHOW_BATTLES, STEP_BATTLES
 from a2po.envs.smac.rules.scoring import (
     S_ABSOLUTE,
     S_DEATH,
@@ -98,9 +98,13 @@ class Simulation:
         """
         self._share(STEP_BATTLES, self._all, self._no_seeds, actions, self._no_rivals if rivals is None else rivals, shown)
 
-    def order(self, actions: np.ndarray, rivals: np.ndarray, shown: Shown) -> None:
-        """Give all battles the orders of a step, as in ``step``, and play nothing; nothing is shown."""
-        self._share(ORDER_BATTLES, self._all, self._no_seeds, actions, rivals, shown)
+    def order(self, copies: np.ndarray, actions: np.ndarray, shown: Shown, rivals: np.ndarray | None = None) -> None:
+        """Give the battles ``copies`` [K] the orders of a step, as in ``step``, and play nothing; nothing is shown."""
+        self._share(ORDER_BATTLES, copies, self._no_seeds, actions, self._no_rivals if rivals is None else rivals, shown)
+
+    def show(self, copies: np.ndarray, shown: Shown) -> None:
+        """Show the battles ``copies`` [K] as they stand."""
+        self._share(SHOW_BATTLES, copies, self._no_seeds, self._no_actions, self._no_rivals, shown)
 
     def loop(self, shown: Shown) -> None:
         """Play one game loop of all battles, without orders; nothing is shown."""

@@ -65,7 +65,9 @@ def test_as_many_pictures_in_a_step_as_the_format_takes():
 
 
 def test_battles_have_the_scripts_and_the_heuristic_shoots_far():
-    assert list(scripted_players("smac/3m")) == list(scripted_players("smac/8m")) == ["random", "heuristic", "nearest"]
+    assert list(scripted_players("smac/3m")) == list(scripted_players("smac/8m")) == [
+        "random", "heuristic", "nearest", "focus_fire", "kiting",
+    ]  # fmt: skip
     result = evaluate(player="heuristic", task="smac/3m", episodes=4, seed=5)
     assert result["task_options"] == {"shoot_range": 64.0} and (result["policy"], result["episodes"]) == ("heuristic", 4)
     assert result["returns"] == evaluate(player="heuristic", task="smac/3m", episodes=4, seed=5)["returns"]

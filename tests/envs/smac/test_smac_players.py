@@ -10,7 +10,7 @@ import torch
 
 from a2po.envs.protocol import Observations
 from a2po.envs.smac.maps import MAPS
-from a2po.envs.smac.players import PLAYERS, Heuristic, Nearest
+from a2po.envs.smac.players import PLAYERS, FocusFire, Heuristic, Kiting, Nearest
 from a2po.envs.smac.units import KINDS, UNITS
 
 NOTHING, STOP, NORTH, SOUTH, EAST, WEST, TARGET = range(7)
@@ -20,18 +20,20 @@ class Field:
     """One battle of 2 marauders, 1 marine and 1 medivac against 2 marines and 1 medivac; every agent may do everything."""
 
     def __init__(self):
-        self.battle = SimpleNamespace(num_agents=4, num_enemies=3)
+        self.battle = SimpleNamespace(num_agents=4, num_enemies=3, num_actions=10, units=tuple(UNITS.values()))
         self.kinds = ("marauder", "marauder", "marine", "medivac", "marine", "marine", "medivac")
         self.place = np.array([(5, 5), (5, 7), (5, 9), (4, 7), (12, 9), (12, 5.5), (8, 5)], np.float32)
         self.hp = np.array([UNITS[kind].hp for kind in self.kinds], np.float32)
+        self.cooldown = np.zeros(7, np.float32)
         self.mask = np.ones((1, 4, 10), bool)
         self.mask[:, :3, 9] = False  # only the medivac has a fourth target
 
     def snapshot(self):
         alive, kind = self.hp > 0, np.array([KINDS.index(name) for name in self.kinds])
         place = np.where(alive[:, None], self.place, 1e9).astype(np.float32)
-        empty = {"x": 1e9, "y": 1e9, "hp": 0, "alive": 0, "kind": -1}  # columns without a unit
+        empty = {"x": 1e9, "y": 1e9, "hp": 0, "shield": 0, "cooldown": 0, "alive": 0, "kind": -1}  # columns without a unit
         rows = {"x": place[:, 0], "y": place[:, 1], "hp": self.hp, "alive": alive, "kind": kind}
+        rows |= {"shield": np.zeros(7, np.float32), "cooldown": self.cooldown}
         padded = {name: np.append(row, np.full(9, empty[name], row.dtype))[None] for name, row in rows.items()}
         return SimpleNamespace(**padded)
 
@@ -125,6 +127,40 @@ def test_nearest_walks_to_who_is_in_sight():
     assert field.ask(Nearest(field))[0] == SOUTH
 
 
+def test_who_may_not_attack_its_target_walks_to_it():
+    field = Field()
+    field.mask[:, :, TARGET:] = False
+    for player in (Heuristic, FocusFire, Kiting):
+        assert field.ask(player(field)) == [EAST, EAST, SOUTH, STOP]
+
+
+def test_focus_fire_is_on_the_weakest_that_many_reach():
+    field = Field()
+    field.place[4:] = [(10, 7), (10, 8), (9, 7)]
+    field.hp[4:] = 45, 20, 150
+    assert field.ask(FocusFire(field))[:3] == [TARGET + 1] * 3  # in range of all
+    field.hp[4:] = 5, 20, 150
+    assert field.ask(FocusFire(field))[:3] == [TARGET + 0, TARGET + 0, TARGET + 0]
+    field.place[4] = (11.5, 2)  # now only one marauder, or nobody, has it in range: too few
+    assert field.ask(FocusFire(field))[:3] == [TARGET + 1] * 3
+    field.kill(5)
+    assert field.ask(FocusFire(field))[2] == TARGET + 2  # the marine alone can hurt the medivac
+
+
+def test_kiting_steps_back_from_who_has_the_shorter_range():
+    field = Field()
+    field.place[4] = (8, 5)  # a marine: range 5 against the marauders' 6
+    assert field.ask(Kiting(field))[0] == TARGET + 0
+    field.cooldown[0] = 10
+    assert field.ask(Kiting(field))[0] == WEST
+    field.mask[:, 0, WEST] = False
+    assert field.ask(Kiting(field))[0] == TARGET + 0  # nowhere to go
+    field.mask[:, 0, WEST], field.place[4] = True, (13, 5)
+    assert field.ask(Kiting(field))[0] == TARGET + 1  # beyond its range: it comes nearer to the nearest
+    field.place[4], field.cooldown[2] = (8, 9), 10
+    assert field.ask(Kiting(field))[2] == TARGET + 0  # a marine does not outrange a marine
+
+
 def test_every_battle_has_targets_of_its_own():
     """Two battles in one batch decide as each does alone."""
     one, other = Field(), Field()
@@ -140,5 +176,6 @@ def test_every_battle_has_targets_of_its_own():
 
 
 def test_the_heuristics_orders_reach_across_every_map():
-    assert PLAYERS["heuristic"].options == {"shoot_range": 64.0} and not PLAYERS["nearest"].options
+    assert PLAYERS["heuristic"].options == {"shoot_range": 64.0}
+    assert not any(PLAYERS[name].options for name in ("nearest", "focus_fire", "kiting"))
     assert {kind for battle in MAPS.values() for kind in battle.ally_kinds} <= set(KINDS)

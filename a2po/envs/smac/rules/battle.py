@@ -16,8 +16,8 @@ from a2po.envs.smac.rules.states import write_state
 
 P = 16  # bound anew by specialise()
 
-# What to do with the battles: one environment step, begin them, one game loop without orders and score, or just the orders.
-STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES, ORDER_BATTLES = 0, 1, 2, 3
+# What to do with the battles: one environment step, begin them, one game loop without orders and score, just the orders, just show them.
+STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES, ORDER_BATTLES, SHOW_BATTLES = 0, 1, 2, 3, 4
 LOOPS_PER_STEP = 8
 LOOPS_AFTER_DEATH = 2  # of a step, when frail agents die; SMACv2's
 
@@ -30,16 +30,16 @@ def play_battles(
     Args:
         what: STEP_BATTLES: ``actions`` [B, N] int64 are used, and ``rivals`` [B, E] int64 where another team leads the enemies;
             ``rewards`` [B] and ``results`` [B] are set. BEGIN_BATTLES: ``seeds`` [K, 2] int32, ``muster`` and ``ranges`` are used.
-            LOOP_BATTLES. ORDER_BATTLES: ``actions`` and ``rivals`` are used.
+            LOOP_BATTLES. ORDER_BATTLES: ``actions`` and ``rivals`` are used. SHOW_BATTLES.
         first, last: a range in ``copies``.
-        show: obs [B, N, O], state [B, 1 or N, S], mask [B, N, A] and alive [B, N], written by the first two.
+        show: obs [B, N, O], state [B, 1 or N, S], mask [B, N, A] and alive [B, N], written but for LOOP_BATTLES and ORDER_BATTLES.
         W, M: [B, FLOATS, P] and [B, INTS, P]; the rest as in ``play_loop``, ``begin``, ``reward`` and ``observe_agents``.
     """
     obs, state, mask, alive = show
     for k in range(first, last):
         b = copies[k]
         own_W, own_M = W[b], M[b]
-        loops = LOOPS_PER_STEP if what == STEP_BATTLES else 1
+        loops = LOOPS_PER_STEP if what == STEP_BATTLES else 0 if what == SHOW_BATTLES else 1
         if what == BEGIN_BATTLES:
             begin(own_W, own_M, U, muster, ranges, seeds[k, 0], seeds[k, 1])
             loops = int(own_W[RULE, HEAD_START])
@@ -61,7 +61,7 @@ def play_battles(
             own_M[CLOCK, STEP] += 1
             results[b] = outcome(own_W, own_M, U, S)
             rewards[b] = reward(own_W, own_M, S, results[b])
-        if what == STEP_BATTLES or what == BEGIN_BATTLES:
+        if what != LOOP_BATTLES and what != ORDER_BATTLES:
             agents = own_M[CLOCK, NUM_ALLIES]
             if L[L_SIGHTINGS] == 1:
                 look_around(own_W, own_M, L, V)

@@ -46,7 +46,7 @@ def command(side, W, M, U, L, S, actions):
     """Give the units of a side the orders that ``actions`` stand for. The same attack ordered again goes on.
 
     Some actions give no order, and the one before stays in force: those that turn the cone of sight, those on targets that the mask
-    shows as legal although they are out of range, and those that do not get through.
+    shows as legal although they are out of range, and those that do not get through; and what is no action (-1).
     """
     agents = M[CLOCK, NUM_ALLIES]
     first, last, foes = (0, agents, agents) if side == 0 else (agents, agents + M[CLOCK, NUM_ENEMIES], 0)
@@ -54,7 +54,7 @@ def command(side, W, M, U, L, S, actions):
     for i in range(first, last):
         action = actions[i - first]
         M[LAST_ACTION, i] = action
-        if M[ALIVE, i] == 0:
+        if M[ALIVE, i] == 0 or action < 0:
             continue
         if action < _NORTH:
             M[ORDER, i] = STOP
