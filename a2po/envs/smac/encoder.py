@@ -57,7 +57,7 @@ class Snapshot(NamedTuple):
     last_action: Ints  # [B, N]; -1: none yet
     step: Ints  # [B], environment steps since the episode began
     variant: Ints  # [B], which of the walkable grids
-    # What only some options show; None: as if they were off.
+    # What only some options show; None: as if they were off (all agents look east).
     view: Floats | None = None  # [B, N, 2], unit vectors: where agents with a cone of sight look
     attack_probability: Floats | None = None  # [B, N]
     health_level: Floats | None = None  # [B, N], share of its hp below which an agent dies
@@ -97,7 +97,7 @@ class Encoder:
 
     def observe(self, snapshot: Snapshot) -> tuple[Floats, Floats, Bools]:
         """Observations float32 [B, N, O], state [B, S] or [B, N, S], action mask bool [B, N, A]."""
-        layout = self.layout
+        layout, snapshot = self.layout, _completed(snapshot, self.layout.num_agents)
         pairs = self._distances(snapshot)
         in_range = self._in_range(snapshot, pairs)
         mask = self._mask(snapshot, in_range)
@@ -113,6 +113,7 @@ class Encoder:
 
     def action_mask(self, snapshot: Snapshot) -> Bools:
         """Which actions are legal: bool [B, N, A]. The dead have the no-op only, and nobody else has it."""
+        snapshot = _completed(snapshot, self.layout.num_agents)
         return self._opened(snapshot, self._mask(snapshot, self._in_range(snapshot, self._distances(snapshot))))
 
     def _opened(self, snapshot: Snapshot, mask: Bools) -> Bools:
@@ -148,9 +149,8 @@ class Encoder:
         """What lies in the direction that agents look in: [B, N, n]. The rules' `in_cone` says what the bug is."""
         if not self.layout.table[L_CONE]:
             return np.ones(pairs.squared.shape, np.bool_)
-        dx, dy = pairs.dx, pairs.dy
-        view = np.broadcast_to(np.array([1, 0], np.float32), (*dx.shape[:2], 2)) if snapshot.view is None else snapshot.view
-        east, north = view[..., :1], view[..., 1:]
+        assert snapshot.view is not None  # completed
+        dx, dy, east, north = pairs.dx, pairs.dy, snapshot.view[..., :1], snapshot.view[..., 1:]
         if self.layout.table[L_CONE_BUG]:
             side = np.where(dx > 0, np.float32(1), np.float32(-1))
             dx, dy = np.maximum(side * dx, _EPSILON), side * dy
@@ -177,6 +177,7 @@ class Encoder:
     def _features(self, snapshot: Snapshot, mask: Bools, pairs: Pairs) -> dict[str, Floats]:
         """By name what there is to see of each unit: [B, N, n, columns]; some are of the agents only."""
         layout, agents, kind = self.layout, self.layout.num_agents, snapshot.kind
+        assert snapshot.view is not None and snapshot.attack_probability is not None and snapshot.health_level is not None  # completed
         fuel = np.where(self._heals[kind], snapshot.energy, snapshot.cooldown)
         bits = np.concatenate([self._ally_bit[kind[:, :agents]], self._enemy_bit[kind[:, agents:]]], axis=1)
         of_units = {
@@ -189,21 +190,21 @@ class Encoder:
             "position_y": (snapshot.y * PER_MAP)[..., None],
             "type": _one_hot(bits, int(layout.table[L_TYPES])),
             "last": _one_hot(snapshot.last_action, layout.num_actions),
+            "attack_probability": snapshot.attack_probability[..., None],
+            "health_level": snapshot.health_level[..., None],
+            "view_x": snapshot.view[..., :1],
+            "view_y": snapshot.view[..., 1:],
             "unused": np.zeros((*kind.shape, layout.num_actions), np.float32),
         }
-        for name, values in (("attack_probability", snapshot.attack_probability), ("health_level", snapshot.health_level)):
-            if values is not None:
-                of_units[name] = values[..., None]
-        if snapshot.view is not None:
-            of_units["view_x"], of_units["view_y"] = snapshot.view[..., :1], snapshot.view[..., 1:]
         features = {name: np.broadcast_to(values[:, None], (len(kind), agents, *values.shape[1:])) for name, values in of_units.items()}
         return features | {name: values[..., None] for name, values in self._of_pairs(snapshot, mask, pairs).items()}
 
     def _health(self, snapshot: Snapshot) -> Floats:
         """Shares of hp [B, n]; of agents that die at levels of their own, of what is above these."""
         share = snapshot.hp * self._per_hp[snapshot.kind]
-        if self.layout.table[L_HEALTH] and snapshot.health_level is not None:
-            agents, level = self.layout.num_agents, snapshot.health_level
+        agents, level = self.layout.num_agents, snapshot.health_level
+        if self.layout.table[L_HEALTH]:
+            assert level is not None  # completed
             share[:, :agents] = (share[:, :agents] - level) / (1 - level)
         return np.asarray(share, np.float32)
 
@@ -214,9 +215,8 @@ class Encoder:
             himself = np.eye(agents, dtype=np.bool_)[..., None]
             secret = [*SKILLS, *(("health",) if self.layout.table[L_HEALTH] else ())]
             for name in secret:
-                if name in features:
-                    known[name] = features[name].copy()
-                    known[name][:, :, :agents] *= himself
+                known[name] = features[name].copy()
+                known[name][:, :, :agents] *= himself
         if snapshot.masked is not None:
             for name in ("health", "shield", "type"):
                 known[name] = known[name].copy()
@@ -303,6 +303,16 @@ class Encoder:
     def _time(self, snapshot: Snapshot) -> Floats:
         """[B, 1]: the share of the step limit that has passed."""
         return np.asarray(snapshot.step[:, None] * self.layout.scales[S_PER_STEP], np.float32)
+
+
+def _completed(snapshot: Snapshot, agents: int) -> Snapshot:
+    """The snapshot with what it leaves out about the agents: they look east, never fail, and live as long as they have hp."""
+    shape = (len(snapshot.x), agents)
+    return snapshot._replace(
+        view=np.full((*shape, 2), (1, 0), np.float32) if snapshot.view is None else snapshot.view,
+        attack_probability=np.ones(shape, np.float32) if snapshot.attack_probability is None else snapshot.attack_probability,
+        health_level=np.zeros(shape, np.float32) if snapshot.health_level is None else snapshot.health_level,
+    )
 
 
 def _one_hot(values: Ints, width: int) -> Floats:

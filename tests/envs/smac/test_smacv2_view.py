@@ -16,7 +16,7 @@ import torch
 from a2po.envs import make
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.battle_map import BattleMap
-from a2po.envs.smac.encoder import Encoder
+from a2po.envs.smac.encoder import Encoder, Snapshot
 from a2po.envs.smac.environment import StarCraftBattles
 from a2po.envs.smac.layout import Layout
 from a2po.envs.smac.maps import MAPS
@@ -126,6 +126,20 @@ def test_there_are_bits_for_32_agents(options: dict[str, Any]) -> None:
         else:
             with pytest.raises(TaskError, match=r"crowd: options .* at most 32 agents, and here are 33: leave them out"):
                 Layout.of(crowd, parse_options("crowd", options))
+
+
+def test_a_snapshot_may_leave_out_what_only_options_show() -> None:
+    """As bots inside games do: agents look east, never fail, and may see what is in sight."""
+    battle = SMACV2["protoss_5_vs_5"]
+    with closing(make(f"smacv2/{battle.name}", 2, seed=1, num_threads=1)) as env:
+        env.reset()
+        layout, snapshot = Layout.of(battle, options_of(battle, **EVERYTHING)), env.snapshot()
+        encoder = Encoder(layout, env.terrain.walkable, env.terrain.height)
+        obs, _, mask = encoder.observe(Snapshot(*snapshot[:11]))
+    columns = {name: obs[:, 0, column] for column, name in enumerate(layout.feature_names[0])}
+    assert (columns["own_view_x"] == 1).all() and (columns["own_attack_probability"] == 1).all() and (columns["own_health"] == 1).all()
+    np.testing.assert_array_equal(mask, encoder.action_mask(Snapshot(*snapshot[:11])))
+    assert mask[:, :, 6:18].all()
 
 
 # Whole episodes.
