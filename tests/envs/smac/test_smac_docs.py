@@ -11,6 +11,7 @@ import pytest
 
 from a2po.envs.smac.layout import Layout
 from a2po.envs.smac.maps import MAPS
+from a2po.envs.smac.opponents import Opponents, parse_opponents
 from a2po.envs.smac.options import FLAGS, RULES, Options, Rule, parse_options
 from a2po.envs.smac.smacv2 import SMACV2
 from a2po.envs.smac.units import UNITS
@@ -63,6 +64,8 @@ def test_every_option_is_in_the_guide_with_its_default():
     def written(value: Any) -> str:
         if isinstance(value, tuple):
             return f"{value[0]:g}"  # a range of one value
+        if isinstance(value, Opponents):
+            return '`"built_in"`' if value == parse_opponents("", "built_in") else ""
         return f'`"{value}"`' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else f"{value:g}"
 
     rows = table("option")
