@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from a2po.envs.smac.fields import ALIVE, BEFORE, CHASE, CLOCK, DELAY, HEAD_START, HP, NUM_ALLIES, RULE, SHIELD, STEP
 from a2po.envs.smac.layout import L_SIGHTINGS
-from a2po.envs.smac.rules.damage import succumb
+from a2po.envs.smac.rules.damage import condemn, succumb
 from a2po.envs.smac.rules.enemies import chase, lead
 from a2po.envs.smac.rules.features import observe_agents
 from a2po.envs.smac.rules.loop import play_loop
@@ -19,7 +19,7 @@ P = 16  # bound anew by specialise()
 # What to do with the battles: one environment step, begin them, one game loop without orders and score, just the orders, just show them.
 STEP_BATTLES, BEGIN_BATTLES, LOOP_BATTLES, ORDER_BATTLES, SHOW_BATTLES = 0, 1, 2, 3, 4
 LOOPS_PER_STEP = 8
-LOOPS_AFTER_DEATH = 2  # of a step, when frail agents die; SMACv2's
+LOOPS_AFTER_DEATH = 2  # of a step, once agents that were frail at its beginning have died; SMACv2's
 
 
 def play_battles(
@@ -43,6 +43,8 @@ def play_battles(
         if what == BEGIN_BATTLES:
             begin(own_W, own_M, U, muster, ranges, seeds[k, 0], seeds[k, 1])
             loops = int(own_W[RULE, HEAD_START])
+        if what == STEP_BATTLES:
+            condemn(own_W, own_M)
         for loop in range(loops):
             if (what == STEP_BATTLES and loop == own_M[CLOCK, DELAY]) or what == ORDER_BATTLES:
                 command(0, own_W, own_M, U, L, V, actions[b])

@@ -118,10 +118,17 @@ def die(i, W, M, U):
         M[EVENT, i] |= EXPLOSION
 
 
-def succumb(W, M, U):
-    """Agents whose life has fallen below their share of frailty die."""
+def condemn(W, M):
+    """Agents that begin a step with less life than their share of frailty will not outlive it: negative frailty marks them."""
     for i in range(M[CLOCK, NUM_ALLIES]):
         if M[ALIVE, i] == 1 and W[HP, i] < W[FRAILTY, i] * W[HP_MAX, i]:
+            W[FRAILTY, i] = -W[FRAILTY, i]
+
+
+def succumb(W, M, U):
+    """Condemned agents die."""
+    for i in range(M[CLOCK, NUM_ALLIES]):
+        if M[ALIVE, i] == 1 and W[FRAILTY, i] < _ZERO:
             die(i, W, M, U)
 
 
