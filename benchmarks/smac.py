@@ -303,9 +303,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     load, rows = os.getloadavg()[0], []
     for row in ROWS:
         if row.map in arguments.rows:
-            rows.append(measure(row, arguments.repeats, arguments.seconds))
+            rows.append({**measure(row, arguments.repeats, arguments.seconds), "commit": provenance()["commit"]})
             speed, ratio = rows[-1]["per_cpu_second"], rows[-1]["two_threads"]
-            name = f"{row.map:14}{row.observation:11}{row.copies:5}"
+            name = f"{row.map:16}{row.observation:11}{row.copies:5}"
             print(f"{name}  {speed:9,.0f} steps per CPU second, two threads {ratio:.2f}", flush=True)
     names = [] if arguments.no_first_call else [name for name in FIRST_CALLS if name in arguments.rows]
     calls = [first_calls(name, min(arguments.repeats, 3)) for name in names]
@@ -318,6 +318,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "peers": PEERS,
         "provenance": provenance(),
     }
+
+
+def among(stored: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The stored results with the new rows and first calls in the places of their like; facts about the machine are the new ones."""
+    merged = {**stored, **new}
+    for part, keys in (("rows", ("map", "observation", "copies")), ("first_calls", ("map",))):
+        entries = {tuple(entry[key] for key in keys): entry for entry in (*stored[part], *new[part])}
+        merged[part] = list(entries.values())
+    return merged
 
 
 def main() -> None:
@@ -336,6 +345,8 @@ def main() -> None:
         results = json.loads(arguments.json.read_text())
     else:
         results = run(arguments)
+        if arguments.json.is_file():
+            results = among(json.loads(arguments.json.read_text()), results)
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")
     print(tables(results))
     if arguments.docs:
