@@ -41,6 +41,8 @@ UNIT_CHECKS: Final[Checks] = {
     "planes": Words(tuple(PLANE_BITS), least=1),
     "layers": Words(tuple(LAYER_BITS)),
     "cooldown_max": Number(1, 100_000),
+    "sight_range": Number(1, 64),
+    "shoot_range": Number(1, 64),
 }
 WEAPON_CHECKS: Final[Checks] = {
     "damage": Number(0, 10_000),
@@ -106,6 +108,8 @@ def read_unit(document: Document, path: Path, values: Any) -> Unit:
     if unit.weapon is not None:
         _check_weapon(document, (*path, "weapon"), unit, unit.weapon)
     _check_energy(document, path, given, unit)
+    if unit.weapon != start.weapon and "shoot_range" not in given:
+        unit = replace(unit, shoot_range=None)
     if "cooldown_max" not in given and not _reloads_alike(unit, start):
         unit = replace(unit, cooldown_max=_full_scale(unit))
     return unit
