@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from a2po.algorithms.catalogue import ALGORITHMS, can_train
@@ -19,6 +21,7 @@ SHORT = {
     "smacv2": {"max_episode_steps": 15},
 }
 SEES_MORE = {f"obs_{what}": True for what in ("last_action", "pathing_grid", "terrain_height", "timestep_number")}
+BATTLE_FILES = sorted((Path(__file__).parents[2] / "examples" / "battles").glob("*.toml"))
 CASES = [
     *((task, SHORT[task.partition("/")[0]]) for task in task_names()),
     ("tabular/memory", {"length": 5, "cues": 3, "seen_by": "first"}),
@@ -29,12 +32,16 @@ CASES = [
     ("smac/MMM2", {"max_episode_steps": 15, "observation": "on_policy", "state": "shared", "robust": True}),
     ("smac/2c_vs_64zg", {"max_episode_steps": 15, "terrain": "cliff", "state_timestep_number": True, **SEES_MORE}),
     ("smac/MMM", {"max_episode_steps": 15, "opponent": {"built_in": 1, "heuristic": 1, "focus_fire": 1, "kiting": 1}}),
+    *((f"smac/{file}", {"max_episode_steps": 15}) for file in BATTLE_FILES),
+    ("smacv2/zerg_5_vs_5", {"max_episode_steps": 15, "conic_fov": True, "prob_obs_enemy": 0.5, "enemy_mask": 0.5, "health_level": 0.5}),
+    ("smacv2/terran_5_vs_5", {"max_episode_steps": 15, "prob_obs_enemy": 0.0, "action_mask": False, "attack_probability": [0.5, 1.0]}),
+    ("smacv2/protoss_5_vs_5", {"max_episode_steps": 15, "robust": True, "opponent": {"built_in": 1, "heuristic": 1, "kiting": 1}}),
     ("smac/so_many_baneling", {"timeouts_as_terminal": True, "max_episode_steps": 40, "shuffle_enemies": True, "action_delay": [0, 7]}),
 ]
 
 
 def name_of(task: str, options: dict) -> str:
-    return f"{task}-{'-'.join(f'{key}={value}' for key, value in options.items())}"
+    return f"{task.rsplit('/', 1)[-1] if task.endswith('.toml') else task}-{'-'.join(f'{key}={value}' for key, value in options.items())}"
 
 
 @pytest.mark.parametrize(("task", "options"), CASES, ids=[name_of(*case) for case in CASES])
