@@ -23,9 +23,11 @@ def begin(task, player="nearest", num_envs=1, **options):
     return env, scripted_player(player, task).make(env, 0), env.reset()
 
 
-@pytest.mark.parametrize(("delay", "opponent"), [(0, "built_in"), (3, "built_in"), (0, "kiting"), (3, "focus_fire")])
-def test_what_is_filmed_is_what_happens(delay, opponent):
-    env, act, seen = begin("smac/2s3z", num_envs=2, action_delay=delay, opponent=opponent)
+@pytest.mark.parametrize(
+    ("delay", "opponent", "level"), [(0, "built_in", 0), (3, "built_in", 0), (0, "kiting", 0), (3, "focus_fire", 0), (0, "built_in", 0.3)]
+)
+def test_what_is_filmed_is_what_happens(delay, opponent, level):
+    env, act, seen = begin("smac/2s3z", num_envs=2, action_delay=delay, opponent=opponent, health_level=level)
     with closing(env):
         for _ in range(30):
             actions = act(seen, None)
