@@ -71,7 +71,10 @@ def test_battles_have_the_scripts_and_the_heuristic_shoots_far():
         "random", "heuristic", "nearest", "focus_fire", "kiting",
     ]  # fmt: skip
     result = evaluate(player="heuristic", task="smac/3m", episodes=4, seed=5)
-    assert result["task_options"] == {"shoot_range": 64.0} and (result["policy"], result["episodes"]) == ("heuristic", 4)
+    assert result["task_options"] == {"shoot_range": 64.0, "min_attack_range": 64.0} and (result["policy"], result["episodes"]) == (
+        "heuristic",
+        4,
+    )
     assert result["returns"] == evaluate(player="heuristic", task="smac/3m", episodes=4, seed=5)["returns"]
 
 
