@@ -7,7 +7,7 @@ import numpy as np
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.rendering import BattleRenderer
 from a2po.envs.smac.rules.battle import LOOPS_AFTER_DEATH, LOOPS_PER_STEP
-from a2po.envs.smac.rules.damage import succumb
+from a2po.envs.smac.rules.damage import condemn, succumb
 from a2po.envs.smac.simulation import Shown, Simulation
 from a2po.envs.smac.terrain import Terrain
 from a2po.envs.smac.units import Unit, unit_table
@@ -37,6 +37,7 @@ class Filming:
         stage, found = self._stage, list[np.ndarray]()
         W, M = stage.units[0], stage.marks[0]
         W[...], M[...] = self._simulation.units[copy], self._simulation.marks[copy]
+        condemn(W, M)  # type: ignore[no-untyped-call]
         for loop in range(LOOPS_PER_STEP):
             if loop * count // LOOPS_PER_STEP == len(found):
                 found.append(self._draw(copy, W, M))

@@ -138,7 +138,8 @@ class Options:
     """With ``smac``: the chance, for each agent and enemy, that the agent cannot make out that enemy's life and type."""
 
     reward_only_positive: bool = True
-    """SMAC's default: the absolute value of the enemies' losses, so that shields that grow back pay; else own losses cost half."""
+    """SMAC's default: the absolute value of the enemies' losses, so that shields that grow back pay (in SMACv2's battles they pay
+    nothing); else own losses cost half."""
 
     reward_scale: bool = True
     """Divide rewards so that a win without enemy regeneration returns ``reward_scale_rate``."""

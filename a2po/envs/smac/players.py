@@ -224,9 +224,10 @@ def _slots(env: Battlefield, mask: np.ndarray) -> int:
     return int(min(mask.shape[-1], env.battle.num_actions)) - AFTER_MOVES
 
 
+# SMAC's heuristic orders attacks beyond the action mask's range, which the second option gives where types have ranges of their own.
+_FAR_ORDERS = {"shoot_range": EVERYWHERE, "min_attack_range": EVERYWHERE}
 PLAYERS = {
-    # SMAC's heuristic orders attacks beyond the action mask's range.
-    "heuristic": ScriptedPlayer(lambda env, seed: Heuristic(cast(Battlefield, env)), {"shoot_range": EVERYWHERE}),
+    "heuristic": ScriptedPlayer(lambda env, seed: Heuristic(cast(Battlefield, env)), _FAR_ORDERS),
     "nearest": ScriptedPlayer(lambda env, seed: Nearest(cast(Battlefield, env))),
     "focus_fire": ScriptedPlayer(lambda env, seed: FocusFire(cast(Battlefield, env))),
     "kiting": ScriptedPlayer(lambda env, seed: Kiting(cast(Battlefield, env))),

@@ -17,11 +17,14 @@ from a2po.envs.smac.mustering import muster
 from a2po.envs.smac.options import Options
 from a2po.envs.smac.rules.battle import BEGIN_BATTLES, LOOP_BATTLES, ORDER_BATTLES, SHOW_BATTLES, STEP_BATTLES
 from a2po.envs.smac.rules.scoring import (
-    S_ABSOLUTE,
+    REGROWTH_COSTS,
+    REGROWTH_IGNORED,
+    REGROWTH_PAYS,
     S_DEATH,
     S_DEFEAT,
     S_HEALERS_LOSE,
     S_NEGATIVE,
+    S_REGROWTH,
     S_SCALE,
     S_SPARSE,
     S_WIN,
@@ -141,7 +144,8 @@ def score_parameters(battle: BattleMap, options: Options) -> np.ndarray:
     scores: Any = np.zeros(SCORE_COLUMNS, np.float32)
     scores[S_DEATH], scores[S_WIN], scores[S_DEFEAT] = battle.reward_death, battle.reward_win, battle.reward_defeat
     scores[S_NEGATIVE] = battle.reward_negative_scale
-    scores[S_ABSOLUTE], scores[S_SPARSE] = options.reward_only_positive, options.reward_sparse
+    scores[S_REGROWTH] = (REGROWTH_PAYS if battle.regrowth_pays else REGROWTH_IGNORED) if options.reward_only_positive else REGROWTH_COSTS
+    scores[S_SPARSE] = options.reward_sparse
     scores[S_SCALE] = options.reward_scale_rate / battle.max_reward if options.reward_scale else 1.0
     somebody_heals = any(battle.unit(kind).heal for types in (*battle.ally_types, *battle.enemy_types) for kind in types)
     scores[S_HEALERS_LOSE] = ("one", "any").index(battle.healers_end) + 1 if somebody_heals else 0

@@ -23,9 +23,11 @@ def begin(task, player="nearest", num_envs=1, **options):
     return env, scripted_player(player, task).make(env, 0), env.reset()
 
 
-@pytest.mark.parametrize(("delay", "opponent"), [(0, "built_in"), (3, "built_in"), (0, "kiting"), (3, "focus_fire")])
-def test_what_is_filmed_is_what_happens(delay, opponent):
-    env, act, seen = begin("smac/2s3z", num_envs=2, action_delay=delay, opponent=opponent)
+@pytest.mark.parametrize(
+    ("delay", "opponent", "level"), [(0, "built_in", 0), (3, "built_in", 0), (0, "kiting", 0), (3, "focus_fire", 0), (0, "built_in", 0.3)]
+)
+def test_what_is_filmed_is_what_happens(delay, opponent, level):
+    env, act, seen = begin("smac/2s3z", num_envs=2, action_delay=delay, opponent=opponent, health_level=level)
     with closing(env):
         for _ in range(30):
             actions = act(seen, None)
@@ -69,7 +71,10 @@ def test_battles_have_the_scripts_and_the_heuristic_shoots_far():
         "random", "heuristic", "nearest", "focus_fire", "kiting",
     ]  # fmt: skip
     result = evaluate(player="heuristic", task="smac/3m", episodes=4, seed=5)
-    assert result["task_options"] == {"shoot_range": 64.0} and (result["policy"], result["episodes"]) == ("heuristic", 4)
+    assert result["task_options"] == {"shoot_range": 64.0, "min_attack_range": 64.0} and (result["policy"], result["episodes"]) == (
+        "heuristic",
+        4,
+    )
     assert result["returns"] == evaluate(player="heuristic", task="smac/3m", episodes=4, seed=5)["returns"]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from a2po.envs import make
 from a2po.envs.protocol import Observations
 from a2po.envs.smac.maps import MAPS
 from a2po.envs.smac.players import PLAYERS, FocusFire, Heuristic, Kiting, Nearest
@@ -175,7 +177,13 @@ def test_every_battle_has_targets_of_its_own():
         assert player(batch)(seen, None).tolist() == [one.ask(player(one)), other.ask(player(other))]
 
 
-def test_the_heuristics_orders_reach_across_every_map():
-    assert PLAYERS["heuristic"].options == {"shoot_range": 64.0}
+@pytest.mark.parametrize("task", ["smac/2s3z", "smacv2/protoss_5_vs_5"])
+def test_the_heuristics_orders_reach_across_every_map(task):
+    heuristic = PLAYERS["heuristic"]
+    with closing(make(task, 2, seed=1, num_threads=1, **heuristic.options)) as env:
+        assert (heuristic.make(env, 0)(env.reset(), None) >= TARGET).all()
+
+
+def test_only_the_heuristic_needs_options_and_all_types_have_scripts():
     assert not any(PLAYERS[name].options for name in ("nearest", "focus_fire", "kiting"))
     assert {kind for battle in MAPS.values() for kind in battle.ally_kinds} <= set(KINDS)

@@ -9,8 +9,10 @@ from a2po.envs.smac.fields import ALIVE, BEFORE, CLOCK, CREDIT, HP, KIND, NUM_AL
 GOING, WON, LOST, WIPED_OUT = 0, 1, 2, 3
 
 # Columns of the scores' parameters, float32.
-S_DEATH, S_WIN, S_DEFEAT, S_NEGATIVE, S_ABSOLUTE, S_SPARSE, S_SCALE, S_HEALERS_LOSE = 0, 1, 2, 3, 4, 5, 6, 7
+S_DEATH, S_WIN, S_DEFEAT, S_NEGATIVE, S_REGROWTH, S_SPARSE, S_SCALE, S_HEALERS_LOSE = 0, 1, 2, 3, 4, 5, 6, 7
 # S_HEALERS_LOSE: 0 nobody heals, 1 one healer that is left is beaten, 2 any number is
+# S_REGROWTH: what it means that enemies got back more than they lost; only where it costs do own losses count
+REGROWTH_COSTS, REGROWTH_PAYS, REGROWTH_IGNORED = 0, 1, 2
 SCORE_COLUMNS = 8
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
@@ -46,8 +48,8 @@ def outcome(W, M, U, S):
 def reward(W, M, S, result):
     """The step's reward; remembers what it counted.
 
-    Raw: sum over enemies of (hp + shield before - now) + 10 per death + 200 for the win; with S_ABSOLUTE its absolute value, so
-    shields that grow back pay, too; else half of the own side's losses is taken off.
+    Raw: sum over enemies of (hp + shield before - now) + 10 per death, of which regrowth can make a negative number; + 200 for the
+    win. Of the sum SMAC takes the absolute value, SMACv2 what is above 0; else half of the own side's losses is taken off.
     """
     if S[S_SPARSE] > 0:
         value = _ONE if result == WON else -_ONE if result == LOST else _ZERO
@@ -66,6 +68,9 @@ def reward(W, M, S, result):
         else:
             dealt += lost
         W[BEFORE, i] = W[HP, i] + W[SHIELD, i]
-    value = abs(dealt) if S[S_ABSOLUTE] > 0 else dealt - S[S_NEGATIVE] * taken
+    if S[S_REGROWTH] == REGROWTH_COSTS:
+        value = dealt - S[S_NEGATIVE] * taken
+    else:
+        value = abs(dealt) if S[S_REGROWTH] == REGROWTH_PAYS else max(dealt, _ZERO)
     value += S[S_WIN] if result == WON else S[S_DEFEAT] if result == LOST else _ZERO
     return value * S[S_SCALE]
