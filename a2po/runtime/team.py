@@ -71,7 +71,7 @@ class Team:
     @property
     def memory(self) -> Rows:
         """The recurrent states after the last step, agent -> float32 [B, L, H]; empty before the first one. May be set."""
-        return dict(self._state)
+        return {name: state.copy() for name, state in self._state.items()}
 
     @memory.setter
     def memory(self, memory: Rows) -> None:

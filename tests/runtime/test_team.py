@@ -204,8 +204,13 @@ def test_state_is_kept_by_row_and_reset_by_row(tmp_path):
     assert team.act(ones * 0).ravel().tolist() == [2, 4, 10]
     with pytest.raises(ObservationError, match=r"2 rows, but its memory holds 3: call team.reset\(\) first"):
         team.act(ones[:2])
+    before = team.memory
+    assert team.act(ones).ravel().tolist() == [4, 6, 12]
+    team.memory = {name: memory[[2, 0]] for name, memory in before.items()}  # other rows of the same games
+    assert team.act(ones[:2]).ravel().tolist() == [12, 4]
+    assert [memory[:, 0].sum(-1).tolist() for memory in before.values()] == [[2, 4, 10]]
     team.reset()
-    assert team.act(ones[:2]).ravel().tolist() == [2, 2]
+    assert not team.memory and team.act(ones[:2]).ravel().tolist() == [2, 2]
     team.reset()
     assert team.act(ones[0]).ravel().tolist() == [2]
 

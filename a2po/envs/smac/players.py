@@ -221,7 +221,7 @@ def _mask(observations: Observations) -> np.ndarray:
 
 def _slots(env: Battlefield, mask: np.ndarray) -> int:
     """T: all actions but those that have no target."""
-    return min(mask.shape[-1], env.battle.num_actions) - AFTER_MOVES
+    return int(min(mask.shape[-1], env.battle.num_actions)) - AFTER_MOVES
 
 
 PLAYERS = {

@@ -251,7 +251,7 @@ def test_out_is_written_in_place(battles):
         actions = player(seen)
         slot = Observations(*(values[time] for values in buffer))
         written = []
-        play, env.simulation.step = env.simulation.step, lambda actions, shown: (written.append(shown), play(actions, shown))  # noqa: B023
+        play, env.simulation.step = env.simulation.step, lambda *given: (written.append(given[1]), play(*given))  # noqa: B023
         seen = env.step(actions, slot).observations
         env.simulation.step = play
         assert seen is slot and written[0].obs.ctypes.data == slot.obs.data_ptr()  # no copy in between
