@@ -30,6 +30,7 @@ from a2po.envs.smac.fields import (
     ORDER,
     ORDER_TARGET,
     PLANES,
+    QUEUE,
     RADIUS,
     REACHES,
     RULE,
@@ -126,11 +127,12 @@ def weakest_in_reach(W, M, U):
     """
     agents, most = M[CLOCK, NUM_ALLIES], 1
     for j in range(agents):
-        most = max(most, strikers(j, W, M, U))
+        M[QUEUE, j] = strikers(j, W, M, U)  # the row is free between game loops
+        most = max(most, M[QUEUE, j])
     least, found = _NOBODY_NEAR, -1
     for j in range(agents):
         life = W[HP, j] + W[SHIELD, j]
-        if life < least and 2 * strikers(j, W, M, U) >= most:
+        if life < least and 2 * M[QUEUE, j] >= most:
             least, found = life, j
     return found
 
