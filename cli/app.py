@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import a2po
 from a2po.cli import bench_policy, check_env, evaluate, export, inspect, play, plot, presets, runs, sweep, sweep_run, tasks, train
 from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
 
+EXIT_INTERRUPTED = 130
+
+
+class Commands(TyperGroup):
+    """The commands; typer would leave without a word when one is interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that ``ctx``, typer's own, names."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("a2po: interrupted", file=sys.stderr)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
 app = typer.Typer(
     name="a2po",
+    cls=Commands,
     help="Train cooperative multi-agent policies, export every agent as an ONNX actor, and evaluate what was exported.",
     epilog="Every command works without arguments: train takes the default task, export the newest run, evaluate the newest bundle.",
     no_args_is_help=True,
@@ -61,8 +78,6 @@ def main() -> None:
         _fail(error, EXIT_USER_ERROR)
     except WorkFailed as error:
         _fail(error, EXIT_FAILED)
-    except KeyboardInterrupt:
-        _fail(SystemError("interrupted"), 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(EXIT_FAILED)

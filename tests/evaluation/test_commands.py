@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from a2po.cli import show
+from a2po.envs.smac.environment import StarCraftBattles
 from a2po.exporters import parity
 from a2po.runtime import read_bundle
 
@@ -172,3 +174,17 @@ def test_another_process_writes_the_same_actors(run, command):
     here, there = read_bundle("here"), read_bundle("there")
     assert here.fingerprint == there.fingerprint
     assert here.files == there.files
+
+
+@pytest.mark.parametrize("arguments", [("evaluate",), ("bench-policy",), ("play", "--bundle", "runs/marines", "--steps", "1")])
+def test_an_interrupt_is_one_line_and_no_result(marines, command, monkeypatch, arguments):
+    """While battles are played."""
+    begun = StarCraftBattles.reset
+
+    def reset(env, *given):
+        begun(env, *given)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(StarCraftBattles, "reset", reset)
+    assert command(*arguments) == (130, "", "a2po: interrupted\n")
+    assert not (marines / "results").exists()

@@ -8,6 +8,7 @@ the team was trained with, so the compiled rules show it what it knows, with eve
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,8 @@ class FrozenTeam:
         try:
             self.team = Team.load(path)
         except BundleError as error:
-            raise TaskError(f"{task}: option 'opponent': {error}") from None
+            where = "" if Path(path).exists() or Path(path).is_absolute() else f" (looked for from the working folder '{Path.cwd()}')"
+            raise TaskError(f"{task}: option 'opponent': {error}{where}") from None
         self.path, self.fingerprint = path, self.team.bundle.fingerprint
         own, options = trained_on(task, path, self.team.bundle)
         layout = Layout.of(own, options)

@@ -10,6 +10,7 @@ import numpy as np
 from a2po.envs.perturbation import Perturbation
 from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.environment import StarCraftBattles
+from a2po.envs.smac.fields import BUILT_IN
 from a2po.envs.smac.options import RULES, Rule
 from a2po.envs.smac.spawn import layout
 from a2po.envs.smac.terrain import Terrain
@@ -53,7 +54,8 @@ def rule_changes(env: StarCraftBattles) -> list[Perturbation]:
 
     A change to what the rule is already is left out.
     """
-    relevant = [rule for rule in CHANGES if _matters(rule, env.battle, env.terrain)]
+    own_orders = env.options.opponent.scripts[BUILT_IN] > 0
+    relevant = [rule for rule in CHANGES if _matters(rule, env.battle, env.terrain, own_orders=own_orders)]
     found = [change for rule in relevant for change in _changes(rule, env.options.ranges)]
     if not env.options.robust:
         found.append(Perturbation("robust", "all drawn", {"robust": True}, "everything at once, each within what is likely"))
@@ -84,8 +86,8 @@ def _range(rule: Rule, trained: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def _matters(rule: str, battle: BattleMap, terrain: Terrain) -> bool:
-    """Whether the rule can change anything in this battle."""
+def _matters(rule: str, battle: BattleMap, terrain: Terrain, *, own_orders: bool) -> bool:
+    """Whether the rule can change anything in this battle; ``own_orders``: whether its own orders ever lead the enemies."""
     enemies = [[battle.unit(kind) for kind in types] for types in battle.enemy_types]
     everyone = [unit for types in (*battle.ally_types, *battle.enemy_types) for unit in map(battle.unit, types)]
     weapons = [unit.weapon for unit in everyone if unit.weapon]
@@ -99,11 +101,12 @@ def _matters(rule: str, battle: BattleMap, terrain: Terrain) -> bool:
     conditions: Mapping[str, Callable[[], bool]] = {
         "enemy_damage": lambda: some(lambda unit: unit.weapon),
         "enemy_speed": lambda: some(lambda unit: unit.speed),
-        "head_start": lambda: some(lambda unit: unit.speed) and battle.enemy_order != "guard",
+        "head_start": lambda: own_orders and some(lambda unit: unit.speed) and battle.enemy_order != "guard",
         "missile_flight": lambda: any(weapon.missile_speed for weapon in weapons),
         "line_delay": lambda: any(weapon.area == "line" for weapon in weapons),
-        "enemy_medivac": lambda: some(lambda unit: unit.heal) and battle.enemy_order in ("attack_move", "chase"),
-        "acquire_slop": lambda: battle.enemy_order != "hunt",  # hunters see everybody
+        "enemy_medivac": lambda: own_orders and some(lambda unit: unit.heal) and battle.enemy_order in ("attack_move", "chase"),
+        # Hunters see everybody; of those with other orders only who cannot walk looks round.
+        "acquire_slop": lambda: battle.enemy_order != "hunt" if own_orders else some(lambda unit: not unit.speed),
         "spawn_jitter": at_points,
         "spawn_packing": lambda: at_points() and not np.array_equal(layout(battle, terrain), layout(battle, terrain, mirrored=True)),
         "terrain": lambda: not np.array_equal(*terrain.walkable),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -271,8 +272,11 @@ def test_a_team_that_does_not_fit_is_refused(bundle, task, trained, words):
 
 
 def test_a_bundle_that_is_missing_or_another_version_of_a_task_is_refused(bundle, tmp_path, monkeypatch):
-    with pytest.raises(TaskError, match=r"smac/3m: option 'opponent': there is no bundle '.*nowhere'"):
+    with pytest.raises(TaskError, match=r"smac/3m: option 'opponent': there is no bundle '.*nowhere'$"):
         make("smac/3m", 1, opponent=str(tmp_path / "nowhere"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TaskError, match=rf"'runs/x' \(looked for from the working folder '{re.escape(str(tmp_path))}'\)"):
+        make("smac/3m", 1, opponent="runs/x")
     path = bundle("smac/3m")
     monkeypatch.setattr("a2po.envs.smac.fitting.parse_options", lambda *given: Options(obs_last_action=True))
     with pytest.raises(TaskError, match="was trained with other observations or actions than smac/3m has"):

@@ -64,12 +64,21 @@ def test_every_rule_has_a_change_and_other_families_have_none():
     assert changes("matrix/climbing") == {}
 
 
-@pytest.mark.parametrize("task", ["smac/3m", "smac/2s_vs_1sc"])
-def test_what_is_not_offered_changes_no_battle(task):
-    trained, offered = played(task), rules(task)
+def test_where_the_battles_own_orders_never_lead_their_rules_do_not_matter():
+    led = {"enemy_medivac", "acquire_slop", "head_start"}
+    assert rules("smac/MMM", opponent="kiting") == rules("smac/MMM") - led
+    assert rules("smac/MMM", opponent={"kiting": 3, "built_in": 1}) == rules("smac/MMM")
+    assert rules("smac/2s_vs_1sc", opponent="heuristic") == rules("smac/2s_vs_1sc")  # who cannot walk looks round for foes
+
+
+@pytest.mark.parametrize(
+    ("task", "options"), [("smac/3m", {}), ("smac/2s_vs_1sc", {}), ("smac/MMM", {"opponent": "focus_fire"})], ids=["3m", "one", "led"]
+)
+def test_what_is_not_offered_changes_no_battle(task, options):
+    trained, offered = played(task, **options), rules(task, **options)
     for name in sorted(CHANGES.keys() - offered - {"head_start"}):  # which also moves what the dice show
         for value in RULES[name].names or RULES[name].robust:
-            assert played(task, **{name: value}) == trained, (name, value)
+            assert played(task, **options, **{name: value}) == trained, (name, value)
 
 
 def test_what_is_offered_changes_battles():
