@@ -15,7 +15,7 @@ from a2po.envs.smac.battle_sense import check_sense
 from a2po.envs.smac.battle_teams import Group, read_groups
 from a2po.envs.smac.battle_toml import Document, Path, parse_document
 from a2po.envs.smac.battle_units import read_units
-from a2po.envs.smac.battle_values import Checks, Number, Word, read_table, read_value, shown
+from a2po.envs.smac.battle_values import Checks, Flag, Number, Word, read_table, read_value, shown
 from a2po.envs.smac.fields import SIZE
 from a2po.envs.smac.terrain import LEGEND, TERRAIN_NAMES
 from a2po.envs.smac.units import Unit
@@ -45,6 +45,7 @@ REWARD_CHECKS: Final[Checks] = {
     "defeat": Number(-1_000_000, 0),
     "death": Number(0, 1_000_000),
     "negative_scale": Number(0, 1000),
+    "regrowth": Flag(),
 }
 
 
@@ -133,7 +134,7 @@ def _battle(
         enemies_copy=any(group.copy for group in enemies),
         starts=given.get("starts", "points"),
         healers_end=given.get("healers_end", "any"),
-        **{f"reward_{key}": value for key, value in reward.items()},
+        **{f"reward_{key}": value for key, value in {"regrowth": False, **reward}.items()},
     )
 
 

@@ -79,7 +79,7 @@ class BattleMap:
     reward_death: float = 10.0
     reward_negative_scale: float = 0.5
     """Weight of the own side's losses, where they count."""
-    regrowth_pays: bool = True
+    reward_regrowth: bool = True
     """Where own losses do not count: a step in which the enemies got back more life than they lost pays the difference (SMAC), or
     nothing (SMACv2)."""
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -144,7 +144,7 @@ def score_parameters(battle: BattleMap, options: Options) -> np.ndarray:
     scores: Any = np.zeros(SCORE_COLUMNS, np.float32)
     scores[S_DEATH], scores[S_WIN], scores[S_DEFEAT] = battle.reward_death, battle.reward_win, battle.reward_defeat
     scores[S_NEGATIVE] = battle.reward_negative_scale
-    scores[S_REGROWTH] = (REGROWTH_PAYS if battle.regrowth_pays else REGROWTH_IGNORED) if options.reward_only_positive else REGROWTH_COSTS
+    scores[S_REGROWTH] = (REGROWTH_PAYS if battle.reward_regrowth else REGROWTH_IGNORED) if options.reward_only_positive else REGROWTH_COSTS
     scores[S_SPARSE] = options.reward_sparse
     scores[S_SCALE] = options.reward_scale_rate / battle.max_reward if options.reward_scale else 1.0
     somebody_heals = any(battle.unit(kind).heal for types in (*battle.ally_types, *battle.enemy_types) for kind in types)

@@ -49,7 +49,7 @@ def _battle(race: str, agents: int, enemies: int) -> BattleMap:
         draws={race: Draw(weights, never_alone)},
         enemies_copy=True,
         starts="reflect_or_surrounded",
-        regrowth_pays=False,
+        reward_regrowth=False,
         defaults=_DEFAULTS,
     )
 
