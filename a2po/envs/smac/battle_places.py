@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from a2po.envs.smac.battle_map import Point
-from a2po.envs.smac.battle_teams import EAST, EAST_HALF, MOST, WEST, WEST_HALF, Group
+from a2po.envs.smac.battle_teams import EAST, EAST_HALF, MOST, MOST_OF_A_SIDE, WEST, WEST_HALF, Group
 from a2po.envs.smac.battle_toml import Document, Path
 from a2po.envs.smac.battle_values import Place, Places, dotted, read_value
 
@@ -20,6 +20,8 @@ def placed(document: Document, allies: list[Group], enemies: list[Group], starts
     agents, foes = sum(group.count for group in allies), sum(group.count for group in whole)
     if agents + foes > MOST:
         document.problem(enemies[-1].path, f"{agents} allies and {foes} enemies are {agents + foes} units; a battle has {MOST} at most")
+    elif foes > MOST_OF_A_SIDE:
+        document.problem(enemies[-1].path, f"there are {foes} enemies with the copy of the allies; a side has {MOST_OF_A_SIDE} at most")
     reached, used = 0, []
     for group in whole:
         reached += group.count

@@ -20,7 +20,7 @@ from a2po.envs.smac.units import Unit
 def check_sense(document: Document, battle: BattleMap, allies: Sequence[Group], enemies: Sequence[Group]) -> None:
     """Note what makes a battle of good values a bad one."""
     terrain = load_terrain(battle.terrain)
-    walkable = terrain.walkable.all(axis=0)
+    walkable = np.asarray(terrain.walkable.all(axis=0))
     if not walkable.any():
         document.problem(("terrain",), "nothing of the terrain can be walked on in both readings, 'plateau' and 'cliff'")
         return

@@ -87,7 +87,7 @@ class Unit:
 
     name: str
     race: str
-    """T, P or Z, as in SMAC's maps: only P shows its shields."""
+    """T, P or Z, as in SMAC's maps. A name: nothing depends on it."""
     hp: float
     radius: float
     """For ranges, which are edge to edge."""

@@ -217,6 +217,7 @@ WRONG = [
     (SECOND, "spawn_jitter = 0", "spawn_jitter = 9", "spawn_jitter", "option 'spawn_jitter' must be a number from 0 to 2"),
     (SECOND, '["medic"]', '["medic", "marine", "marauder"]', "never_alone", "then no team can be drawn"),
     (SECOND, "copy = true", "copy = true\nat = [3, 3]", "at = [3, 3]", "is not used: starts = 'reflect_or_surrounded'"),
+    (SECOND, 'unit = "marauder"\narea', 'unit = "marauder"\ncount = 60\narea', "[[enemies]]\nunit", "65 enemies with the copy"),
     (SECOND, "head_start = 1", "max_episode_steps = 9", "max_episode", "the file has a key of its own for this, limit"),
     (SMALLEST, '"marine"', '"medivac"', "[[allies]]", "no ally can hurt") ,
     (SMALLEST + "[units.marine]\nseparation_radius = 2\n", "count = 2", "count = 60\nat = [9, 16]", "at = ", "has no room for all"),
