@@ -222,6 +222,10 @@ WRONG = [
     (SMALLEST, '"marine"', '"medivac"', "[[allies]]", "no ally can hurt") ,
     (SMALLEST + "[units.marine]\nseparation_radius = 2\n", "count = 2", "count = 60\nat = [9, 16]", "at = ", "has no room for all"),
     (SMALLEST, '[[enemies]]\nunit = "zergling"', "", "[[allies]]", "there are no enemies"),
+    (SMALLEST + "[options]\nenemy_mask = 0.5\n", "count = 2", "count = 33", "enemy_mask", "for at most 32 agents, and here are 33"),
+    (FIRST, "limit = 150", "limit" + ".a" * 2000 + " = 1", "limit.a", "a key has more than 32 parts with dots between"),
+    (FIRST, "limit = 150", "limit = " + "[{a = " * 100 + "1" + "}]" * 100, "limit = ", "brackets are nested too deeply"),
+    (FIRST, "limit = 150", "limit = " + f"{{{'.'.join('a' * 30)} = " * 60 + "1" + "}" * 60, "limit = ", "nested too deeply"),
 ]  # fmt: skip
 
 
