@@ -101,7 +101,7 @@ def parse_battle(file: str, text: str) -> BattleMap:
     document.check()
     battle = _battle(File(file).stem, allies, enemies, rows, terrain, goal, given, reward)
     defaults = {**ranges(battle, options), **opponent, **options}
-    check_options(document, defaults)
+    check_options(document, battle, defaults)
     battle = replace(battle, defaults=defaults)
     check_sense(document, battle, allies, enemies)
     document.check()

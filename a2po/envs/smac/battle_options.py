@@ -8,6 +8,7 @@ from typing import Any, Final
 from a2po.envs.smac.battle_map import BattleMap
 from a2po.envs.smac.battle_toml import Document
 from a2po.envs.smac.battle_values import dotted, is_number, shown
+from a2po.envs.smac.layout import check_size
 from a2po.envs.smac.options import FLAGS, RULES, Options, parse_options
 from a2po.errors import TaskError, did_you_mean
 
@@ -43,18 +44,18 @@ def read_opponent(document: Document) -> dict[str, Any]:
     return {} if value == "built_in" else {"opponent": value}
 
 
-def check_options(document: Document, values: dict[str, Any]) -> None:
+def check_options(document: Document, battle: BattleMap, values: dict[str, Any]) -> None:
     """Each for itself, so that its line can be told; then all together."""
     for name, value in values.items():
         if name != "state":  # which is nothing by itself
-            _try_options(document, {name: value}, name)
+            _try_options(document, battle, {name: value}, name)
     document.check()
-    _try_options(document, values, "")
+    _try_options(document, battle, values, "")
 
 
-def _try_options(document: Document, values: dict[str, Any], name: str) -> None:
+def _try_options(document: Document, battle: BattleMap, values: dict[str, Any], name: str) -> None:
     try:
-        parse_options("", values)
+        check_size(battle, parse_options("", values))
     except ValueError:  # no message can hold a number of thousands of digits
         document.problem(("options", name), f"option '{name}' is a number that is too large")
     except TaskError as error:

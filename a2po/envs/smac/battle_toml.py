@@ -13,6 +13,10 @@ Path = tuple[str | int, ...]
 """Keys and, in lists, numbers of items: ``("allies", 0, "count")``."""
 
 SHOWN_PROBLEMS: Final = 12
+MOST_PARTS: Final = 32
+"""Of a key with dots; whoever reads TOML takes the square of their number in time and memory."""
+MOST_DEPTH: Final = 64
+"""Of tables and lists in one another."""
 _AT: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _GAP: Final = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -20,6 +24,7 @@ _STRING: Final = re.compile(
     r'"""(?:[^"\\]|\\.|"{1,2}(?!"))*"{3,5}' + r"|'''(?:[^']|'{1,2}(?!'))*'{3,5}" + r'|"(?:[^"\\]|\\.)*"' + r"|'[^']*'", re.DOTALL
 )
 _OTHER_VALUE: Final = re.compile(r"[^,\]}\n#]*")
+_LONG_KEY: Final = re.compile(rf"""(?:(?:(?<![\w-])[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{MOST_PARTS}}}""")
 
 
 @dataclass
@@ -58,18 +63,22 @@ def parse_document(file: str, text: str) -> Document:
     Raises:
         TaskError: its syntax is wrong; says in which line.
     """
+    if (long := _LONG_KEY.search(text)) is not None:
+        line = text.count("\n", 0, long.start()) + 1
+        raise TaskError(f"{file}, line {line}: a key has more than {MOST_PARTS} parts with dots between")
+    scanner = _Scanner(text)
     try:
         values = tomllib.loads(text)
+        scanner.scan()
     except RecursionError:
-        raise TaskError(f"{file}, line 1: brackets are nested too deeply") from None
+        deep = text.count("\n", 0, scanner.at) + 1
+        raise TaskError(f"{file}, line {deep}: brackets are nested too deeply") from None
     except ValueError as error:  # also of a number with thousands of digits
         found = _AT.search(str(error))
-        last = max(1, len(text.splitlines()))
+        last = text.rstrip("\n").count("\n") + 1
         line, column = (found[1] or last, f" (column {found[2]})" if found[2] else "") if found else (1, "")
         what = _AT.sub("", str(error)).replace("overwrite a value", "overwrite a value: a key is there twice")
         raise TaskError(f"{file}, line {line}: {what[:1].lower()}{what[1:]}{column}") from None
-    scanner = _Scanner(text)
-    scanner.scan()
     return Document(file, text, values, scanner.offsets, scanner.value_offsets)
 
 
@@ -111,6 +120,8 @@ class _Scanner:
         return (*table, self._counts[table]) if table in self._counts else table
 
     def _note(self, path: Path, begin: int) -> Path:
+        if len(path) > MOST_DEPTH:
+            raise RecursionError  # which showing such a value would come to
         self.offsets.setdefault(path, begin)
         return path
 

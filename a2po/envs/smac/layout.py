@@ -102,7 +102,7 @@ class Layout:
         Raises:
             TaskError: there are too many agents for what the options ask.
         """
-        _check_size(battle, options)
+        check_size(battle, options)
         on_policy = options.observation == "on_policy"
         state_form = options.state if on_policy else "smac"
         last = on_policy or options.obs_last_action
@@ -129,7 +129,8 @@ class Layout:
         )
 
 
-def _check_size(battle: BattleMap, options: Options) -> None:
+def check_size(battle: BattleMap, options: Options) -> None:
+    """Raises: TaskError, the battle has more agents than an option can be for."""
     if battle.num_agents > MOST_AGENTS and (options.keeps_sightings or options.enemy_mask > 0):
         what = "'prob_obs_enemy' below 1, 'smacv2_head_bug' and 'enemy_mask' are"
         raise TaskError(f"{battle.name}: options {what} for at most {MOST_AGENTS} agents, and here are {battle.num_agents}: leave them out")
