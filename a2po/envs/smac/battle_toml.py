@@ -64,8 +64,8 @@ def parse_document(file: str, text: str) -> Document:
         TaskError: its syntax is wrong; says in which line.
     """
     if (long := _LONG_KEY.search(text)) is not None:
-        line = text.count("\n", 0, long.start()) + 1
-        raise TaskError(f"{file}, line {line}: a key has more than {MOST_PARTS} parts with dots between")
+        begin = text.count("\n", 0, long.start()) + 1
+        raise TaskError(f"{file}, line {begin}: a key has more than {MOST_PARTS} parts with dots between")
     scanner = _Scanner(text)
     try:
         values = tomllib.loads(text)
