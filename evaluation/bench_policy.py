@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from a2po.errors import BundleError, UserError, at_least, did_you_mean, require
 from a2po.evaluation.bench_rows import compared
 from a2po.evaluation.bench_verdict import verdict
-from a2po.evaluation.measure import Played, one_torch_thread, play_episodes
+from a2po.evaluation.measure import Played, play_episodes
 from a2po.evaluation.outputs import check_output
 from a2po.evaluation.plots import FORMATS
 from a2po.evaluation.results import write_result
@@ -68,6 +68,7 @@ def bench_policy(
     if plot is not None:
         check_output(Path(plot), FORMATS, replace=True)
         require("the plot", matplotlib="report")
+    from a2po.envs.play import one_torch_thread
     from a2po.evaluation.contestants import exported
     from a2po.provenance import provenance
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from a2po.errors import BundleError, UserError, at_least, did_you_mean, require
 from a2po.evaluation import results
-from a2po.evaluation.measure import one_torch_thread, play_episodes
+from a2po.evaluation.measure import play_episodes
 from a2po.evaluation.opponents import opponent_options
 from a2po.evaluation.task_choice import options_to_play, own_options, plain_options, task_to_play
 
@@ -63,6 +63,7 @@ def evaluate(
     """
     others = {"seed": seed, "num_envs": num_envs, "deterministic": deterministic, "report": report}
     check_arguments(bundle, player, policy, episodes, others)
+    from a2po.envs.play import one_torch_thread
     from a2po.evaluation.contestants import contestant_of
 
     contestant = contestant_of(bundle, player, policy, task, say)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +14,8 @@ from a2po.errors import WorkFailed
 from a2po.evaluation.statistics import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from a2po.envs.protocol import EpisodeRecord
     from a2po.evaluation.contestants import Contestant
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Idle torch threads would spin on the simulator's cores."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

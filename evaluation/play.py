@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from a2po.config import DEFAULT_TASK
 from a2po.errors import UserError, WorkFailed, at_least, require
-from a2po.evaluation.measure import one_torch_thread
 from a2po.evaluation.task_choice import options_to_play, plain_options, task_to_play
 from a2po.evaluation.video import VideoOptions, check_video
 
@@ -77,6 +76,7 @@ def play(
     if path is not None:
         check_video(path, force=options.force)
     require("playing", torch="train", gymnasium="train")
+    from a2po.envs.play import one_torch_thread
     from a2po.envs.registry import make
     from a2po.streams import stream_seed
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
 
+from a2po.envs.play import one_torch_thread
 from a2po.envs.protocol import TaskSpec, VectorEnv
 from a2po.errors import UserError, did_you_mean
 from a2po.exporters import parity
@@ -56,7 +56,7 @@ def build_bundle(
         raise UserError(f"{', '.join(chosen)} alone would replace the whole team's bundle: name another place with --output")
     path = check_target(policy.run / "bundle" if output is None else Path(output), own=output is None)
     groups = group_agents(policy, chosen)
-    with _one_thread(), closing(open_env(max(parity.BATCHES))) as env:
+    with one_torch_thread(), closing(open_env(max(parity.BATCHES))) as env:
         steps = parity.RECURRENT_STEPS if policy.team.recurrent else parity.STEPS
         recording = parity.record(env, policy.team, steps, seed=policy.config.seed)
     files: dict[str, bytes] = {}
@@ -71,7 +71,7 @@ def build_bundle(
             row = spec.agents.index(name)
             entries[name] = agent_entry(spec, row, group.graph, stem)
             seen, masks = recording.rows(row, spec.obs_sizes[row], spec.action_sizes[row])
-            with _one_thread():
+            with one_torch_thread():
                 reports[name] = parity.prove(name, group.graph, content, seen, masks, recording.begun)
     in_order = [name for name in spec.agents if name in entries]
     summary = parity.summary([reports[name] for name in in_order])
@@ -112,14 +112,3 @@ def _onnx_bytes(policy: TrainedPolicy, group: _Group, templates: dict[Any, onnx.
     if key not in templates:
         templates[key] = trace(group.graph, opset)
     return fill(templates[key], group.graph, onnx_metadata(policy, group.agents, hashlib.sha256(group.weights).hexdigest()))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One torch thread: the steps are tiny, and idle threads spin on the simulator's cores (measured: 26 s instead of 1 s)."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -27,6 +27,17 @@ def copies_for(episodes: int) -> int:
 
 
 @contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """For steps that are tiny: idle torch threads would spin on the simulator's cores (measured: 26 s instead of 1 s)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def calling(env: VectorEnv) -> Iterator[None]:
     """Around what calls an environment: what somebody else's raises becomes one line with its place. Ours keep their tracebacks.
 
