@@ -128,8 +128,7 @@ def pin(task: str, options: Mapping[str, Any], before: Mapping[str, Any] | None 
     Raises:
         TaskError: there is no such file.
     """
-    family = task.split("/", 1)[0]
-    pins: Callable[..., dict[str, Any]] | None = getattr(_family(family), "pin", None) if family in families() else None
+    pins: Callable[..., dict[str, Any]] | None = _offer(task, "pin")
     return pins(task, options, before or {}) if pins else dict(options)
 
 
