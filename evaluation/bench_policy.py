@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2po.errors import BundleError, UserError, at_least, did_you_mean, require
+from a2po.errors import UserError, at_least, did_you_mean, require
 from a2po.evaluation.bench_rows import compared
 from a2po.evaluation.bench_verdict import verdict
 from a2po.evaluation.measure import Played, play_episodes
 from a2po.evaluation.outputs import check_output
 from a2po.evaluation.plots import FORMATS
-from a2po.evaluation.results import write_result
+from a2po.evaluation.results import write_result, written
 from a2po.evaluation.task_choice import own_options, task_to_play
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ def bench_policy(
     from a2po.provenance import provenance
 
     contestant = exported(bundle)
-    assert contestant.home is not None  # a bundle has one
-    contestant.home.check_writable()
+    home = contestant.home
+    assert home is not None  # a bundle has one
+    home.check_writable()
     name = task_to_play(contestant, task)
     options = own_options(contestant, name)
     with one_torch_thread():
@@ -106,11 +107,7 @@ def bench_policy(
         "provenance": provenance(),
     }
     result["verdict"] = verdict(result)
-    try:
-        file = str(write_result(contestant.home, result, "bench"))
-    except (OSError, BundleError) as error:
-        file = None
-        say(f"the result could not be written: {error}")
+    file = written(lambda: write_result(home, result, "bench"), "the result", say)
     if plot is not None:
         from a2po.evaluation.bench_plot import draw_bench
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from a2po.errors import BundleError, UserError, at_least, did_you_mean, require
+from a2po.errors import UserError, at_least, did_you_mean, require
 from a2po.evaluation import results
 from a2po.evaluation.measure import play_episodes
 from a2po.evaluation.opponents import opponent_options
@@ -89,23 +89,14 @@ def evaluate(
     }
     if home is None:
         return {**result, "file": None, "report": None}
-    file = _written(lambda: results.write_result(home, result), "the result", say)
+    file = results.written(lambda: results.write_result(home, result), "the result", say)
     if contestant.bundle is not None and policy == "onnx" and name == contestant.task and chosen == own_options(contestant, name):
         results.note_in_manifest(contestant.bundle, results.short(result), say)
     if not report:
         return {**result, "file": file, "report": None}
     from a2po.evaluation.report import write_report
 
-    return {**result, "file": file, "report": _written(lambda: write_report(home), "the report", say)}
-
-
-def _written(write: Callable[[], Path], what: str, say: Say) -> str | None:
-    """The path of what was written. What was played is worth more than its file: a full disk is only said."""
-    try:
-        return str(write())
-    except (OSError, BundleError) as error:
-        say(f"{what} could not be written: {error}")
-        return None
+    return {**result, "file": file, "report": results.written(lambda: write_report(home), "the report", say)}
 
 
 def check_arguments(bundle: Path | str | None, player: str | None, policy: str, episodes: int, others: Mapping[str, Any]) -> None:

@@ -63,6 +63,15 @@ def write_result(home: Home, result: dict[str, Any], what: str | None = None) ->
     return path
 
 
+def written(write: Callable[[], Path], what: str, say: Callable[[str], None]) -> str | None:
+    """The path of what was written. What was played is worth more than its file: a full disk is only said."""
+    try:
+        return str(write())
+    except (OSError, BundleError) as error:
+        say(f"{what} could not be written: {error}")
+        return None
+
+
 def read_results(home: Home) -> list[dict[str, Any]]:
     """All results, newest first. Files that are not results are left out."""
     found = []
