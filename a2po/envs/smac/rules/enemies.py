@@ -29,7 +29,7 @@ from a2po.envs.smac.fields import (
     Y,
 )
 from a2po.envs.smac.rules.orders import command
-from a2po.envs.smac.rules.scripts import follow_script
+from a2po.envs.smac.rules.scripts import follow_script, squared_distance
 
 P = 16  # bound anew by specialise()
 
@@ -59,7 +59,7 @@ def chase(W, M, U):
         heals = U[kind, T_HEAL] > 0
         if M[ALIVE, i] == 0 or not (M[ORDER, i] == GUARD or heals):
             continue
-        nearest = nearest_foe(i, 0, first, W, M)
+        nearest = nearest_ally(i, W, M)
         if nearest < 0:
             continue
         if heals:
@@ -69,12 +69,11 @@ def chase(W, M, U):
             M[ORDER, i], M[ORDER_TARGET, i] = ATTACK, nearest
 
 
-def nearest_foe(i, first, last, W, M):
-    """Of the living units first..last the one nearest to unit ``i``, or -1."""
+def nearest_ally(i, W, M):
+    """The living ally that is nearest to unit ``i``, or -1."""
     best, found = _NOWHERE_NEAR, -1
-    for j in range(first, last):
-        dx, dy = W[X, j] - W[X, i], W[Y, j] - W[Y, i]
-        distance = dx * dx + dy * dy
+    for j in range(M[CLOCK, NUM_ALLIES]):
+        distance = squared_distance(i, j, W)
         if M[ALIVE, j] == 1 and distance < best:
             best, found = distance, j
     return found
