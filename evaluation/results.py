@@ -53,12 +53,9 @@ class Home:
 
 
 def write_result(home: Home, result: dict[str, Any], what: str | None = None) -> Path:
-    """Write one result under the time and ``what`` it is, by default the policy's kind."""
+    """Write one result under the time and ``what`` it is, by default the policy's kind. With microseconds, names sort as they came."""
     home.results.mkdir(parents=True, exist_ok=True)
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{what or result['policy']}"
-    path, number = home.results / f"{name}.json", 2
-    while path.exists():
-        path, number = home.results / f"{name}-{number}.json", number + 1
+    path = home.results / f"{datetime.now():%Y%m%d-%H%M%S-%f}-{what or result['policy']}.json"
     write_json(path, result)
     return path
 

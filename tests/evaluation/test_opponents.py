@@ -70,7 +70,7 @@ def test_one_table(opposed, command, monkeypatch):
     lines = out.splitlines()
     assert (code, err) == (0, "") and max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines[1:4]] == ["opponent", "tame", "wild"] and "4 against each, the same seeds" in out
-    assert "2 results, the last runs/first/results/" in out.replace("\n", "")
+    assert "2 results, the last runs/first/results/" in " ".join(out.split())
     code, out, err = command("evaluate", "--episodes", "4", "--opponent", "all", "--json")
     assert (code, err) == (0, "") and json.loads(out)["opponents"]["wild"]["lengths"] == [5] * 4
     code, out, err = command("evaluate", "--episodes", "2", "--opponent", "wild")

@@ -14,7 +14,7 @@ from a2po.errors import DependencyError
 from a2po.evaluation.evaluate import evaluate
 from a2po.evaluation.plots import learning_curve
 from a2po.evaluation.report import write_report
-from a2po.evaluation.results import Home
+from a2po.evaluation.results import Home, read_results, write_result
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
@@ -134,3 +134,13 @@ def test_a_manifest_that_no_report_can_show_is_said(run):
     result = evaluate(run, episodes=2, report=True, say=said.append)
     assert result["report"] is None and result["file"] is not None
     assert "the report could not be written" in said[0]
+
+
+def test_the_newest_of_results_written_within_one_second(run):
+    home = Home(run, run / "bundle")
+    result = evaluate(run, episodes=1)
+    for path in home.results.iterdir():
+        path.unlink()
+    for number in range(12):
+        write_result(home, {**result, "seed": number})
+    assert [one["seed"] for one in read_results(home)] == list(range(11, -1, -1))
