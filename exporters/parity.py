@@ -6,7 +6,7 @@ Never over closed-loop returns: physics is chaotic, and a difference in the last
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,17 +16,13 @@ from a2po.envs.play import calling
 from a2po.envs.protocol import VectorEnv
 from a2po.errors import WorkFailed
 from a2po.exporters.wrapper import ActorGraph
-from a2po.networks.distributions import ILLEGAL_LOGIT
 from a2po.networks.team_policy import TeamPolicy
-from a2po.runtime.sampling import gumbel
+from a2po.runtime.differences import TOLERANCE, Differences
 from a2po.streams import generator
 
 if TYPE_CHECKING:
     import onnxruntime
 
-TOLERANCE = 1e-5
-"""Largest difference of an output, absolute up to a value of 1 and relative beyond; of logits relative to the largest legal one of the row,
-because their layer sums terms of that size. Observed: below 3e-6."""
 STEPS = 200
 RECURRENT_STEPS = 1000
 """A difference in what is remembered shows late."""
@@ -78,27 +74,12 @@ class Seen:
 
 
 @dataclass
-class ParityReport:
+class ParityReport(Differences):
     """The largest differences of one agent, by output."""
 
-    agent: str
-    steps: int
-    batches: tuple[int, ...]
-    max_error: dict[str, float] = field(default_factory=dict)
-    worst_step: int = 0
-    actions: int = 0
-    mismatches: int = 0
-    ties: int = 0
-
-    @property
-    def passed(self) -> bool:
-        """Every output within the tolerance and every greedy action the same."""
-        return self.mismatches == 0 and all(error <= TOLERANCE for error in self.max_error.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the manifest."""
-        greedy = {"actions": self.actions, "mismatches": self.mismatches, "ties": self.ties} if self.actions else {}
-        return {"passed": self.passed, "max_error": self.max_error, "worst_step": self.worst_step, **greedy}
+    agent: str = ""
+    steps: int = 0
+    batches: tuple[int, ...] = ()
 
 
 @torch.no_grad()
@@ -136,7 +117,7 @@ def prove(agent: str, graph: ActorGraph, session: onnxruntime.InferenceSession, 
     """
     steps, copies = seen.begun.shape
     sizes = tuple(batch for batch in BATCHES if batch <= copies)
-    report = ParityReport(agent, steps, sizes, dict.fromkeys(graph.ports.outputs, 0.0))
+    report = ParityReport(dict.fromkeys(graph.ports.outputs, 0.0), agent=agent, steps=steps, batches=sizes)
     expected = _replay_torch(graph, seen)
     for batch in sizes:
         state = np.zeros((batch, *graph.ports.inputs.get("state_in", ())), np.float32)
@@ -147,7 +128,7 @@ def prove(agent: str, graph: ActorGraph, session: onnxruntime.InferenceSession, 
                 feed["state_in"] = state
             outputs = dict(zip(graph.ports.outputs, session.run(list(graph.ports.outputs), feed), strict=True))
             state = outputs.get("state_out", state)
-            _compare(report, step, {name: values[step][:batch] for name, values in expected.items()}, outputs, feed.get("noise"))
+            report.add(step, {name: values[step][:batch] for name, values in expected.items()}, outputs, feed.get("noise"))
     if not report.passed:
         raise ParityError(_failure(report))
     return report
@@ -169,37 +150,6 @@ def _replay_torch(graph: ActorGraph, seen: Seen) -> dict[str, list[np.ndarray]]:
         for values, output in zip(collected.values(), outputs, strict=True):
             values.append(output.numpy())
     return collected
-
-
-def _compare(
-    report: ParityReport, step: int, expected: dict[str, np.ndarray], actual: dict[str, np.ndarray], noise: np.ndarray | None = None
-) -> None:
-    for name, value in expected.items():
-        if name == "action" and "logits" in expected:
-            different = value != actual[name]
-            scores = expected["logits"] if noise is None else expected["logits"] + gumbel(noise)
-            ties = different & (_gap(scores) < TOLERANCE)
-            report.actions += value.size
-            report.ties += int(ties.sum())
-            report.mismatches += int(different.sum() - ties.sum())
-            continue
-        size = np.abs(value)
-        if name == "logits":
-            size = np.where(value > ILLEGAL_LOGIT, size, 0.0).max(axis=-1, keepdims=True)
-        error = np.abs(value - actual[name]) / np.maximum(1.0, size)
-        largest = float(error.max(initial=0.0)) if np.isfinite(error).all() else float("inf")
-        if largest > max(report.max_error.values()):
-            report.worst_step = step
-        report.max_error[name] = max(report.max_error[name], largest)
-
-
-def _gap(logits: np.ndarray) -> np.ndarray:
-    """[B] distance of the two largest logits [B, A], relative beyond a value of 1; infinite where only one is legal."""
-    if logits.shape[-1] < 2:
-        return np.full(len(logits), np.inf)
-    top = np.sort(logits, axis=-1)[:, -2:]
-    gap: np.ndarray = np.where(top[:, 0] <= ILLEGAL_LOGIT, np.inf, (top[:, 1] - top[:, 0]) / np.maximum(1.0, np.abs(top[:, 1])))
-    return gap
 
 
 def _with_single_choices(masks: np.ndarray) -> np.ndarray:

@@ -97,6 +97,8 @@ class OnnxFacts:
     operators: Counter[str] = field(default_factory=Counter)
     elements: int = 0
     """Of all constants together."""
+    constants: dict[str, tuple[tuple[int, ...], memoryview]] = field(default_factory=dict)
+    """Name -> shape and bytes, of those that are stored as bytes of float32."""
     inputs: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
     outputs: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
@@ -226,7 +228,7 @@ class _Model:
         """A tensor has as many bytes as its shape needs."""
         dims: list[int] = []
         counts: Counter[str] = Counter()
-        kind, called = 0, ""
+        kind, called, raw = 0, "", _NOTHING
         for name, value in _read(message, "tensor"):
             if name == "dims":
                 dims += [signed(value)] if isinstance(value, int) else map(signed, varints(value))
@@ -236,12 +238,16 @@ class _Model:
                 kind = int(value)
             elif name == "name":
                 called = _text(value)
-            elif name == "raw_data":
-                counts[name] = _length(value)
+            elif isinstance(value, memoryview) and name == "raw_data":
+                counts[name], raw = len(value), value
             else:
                 counts[name] += _count(name, value)
         self._check_size(called, dims, kind, counts)
+        if called and called in self.constants:
+            raise ValueError(f"it has two constants {called!r:.60}")
         self.constants.add(called)
+        if ELEMENTS[kind].name == "float32" and "raw_data" in counts:
+            self.facts.constants[called] = tuple(dims), raw
         if len(self.constants) > MAX_CONSTANTS:
             raise ValueError(f"it has more than {MAX_CONSTANTS:,} constants")
 
@@ -287,6 +293,6 @@ def _value_info(message: Value) -> tuple[str, tuple[int | str, ...]]:
         dims.append(int(signed(size)) if isinstance(size, int) else _text(parts.get("dim_param", _NOTHING)))
     numbers = [size for size in dims if isinstance(size, int)]
     free = len(dims) - len(numbers)
-    if len(dims) > MAX_RANK or min(numbers, default=0) < 0 or prod(numbers) > MAX_ELEMENTS or free > 1 or (free and dims[0] != "batch"):
-        raise ValueError(f"{name!r:.60} has the shape {dims}; a2po writes numbers behind 'batch', at most {MAX_ELEMENTS:,} elements")
+    if len(dims) > MAX_RANK or min(numbers, default=0) < 0 or prod(numbers) > MAX_ELEMENTS or free > 1 or (free and dims[0] in numbers):
+        raise ValueError(f"{name!r:.60} has the shape {dims}; a2po writes numbers behind the batch, at most {MAX_ELEMENTS:,} elements")
     return name, tuple(dims)

@@ -10,6 +10,7 @@ from a2po.errors import UserError, WorkFailed
 from a2po.exporters import build as building
 from a2po.exporters import parity
 from a2po.exporters.onnx_model import fill
+from a2po.runtime.differences import ILLEGAL_LOGIT, Differences
 
 
 def tampered(change):
@@ -66,16 +67,16 @@ def test_an_ignored_mask_is_refused(make_policy, monkeypatch, build):
 
 
 def test_nan_is_a_difference(make_policy):
-    report = parity.ParityReport("a", 1, (1,), {"mean": 0.0})
-    parity._compare(report, 0, {"mean": np.zeros((1, 2), np.float32)}, {"mean": np.float32([[0.0, np.nan]])})
+    report = Differences({"mean": 0.0})
+    report.add(0, {"mean": np.zeros((1, 2), np.float32)}, {"mean": np.float32([[0.0, np.nan]])})
     assert not report.passed
 
 
 def test_ties_do_not_count_and_real_differences_do():
-    report = parity.ParityReport("a", 1, (3,), {"action": 0.0, "logits": 0.0})
+    report = Differences({"action": 0.0, "logits": 0.0})
     logits = np.float32([[1.0, 1.0 + 1e-6], [1.0, 1.1], [5.0, -1e10]])
     expected = {"action": np.array([1, 1, 0]), "logits": logits}
-    parity._compare(report, 0, expected, {"action": np.array([0, 0, 1]), "logits": logits})
+    report.add(0, expected, {"action": np.array([0, 0, 1]), "logits": logits})
     assert (report.actions, report.ties, report.mismatches) == (3, 1, 2)
 
 
@@ -114,8 +115,8 @@ def test_recording_holds_real_observations_and_single_choices(make_policy):
 @pytest.mark.parametrize(("error", "passed"), [(1e-4, True), (1e-2, False)])
 def test_logits_are_held_against_the_largest_of_their_row(error: float, passed: bool) -> None:
     """A trained team is sure of itself: beside a logit of 200 the rounding of a small one is that of sums of such terms."""
-    expected = {"logits": np.array([[200.0, 0.0, parity.ILLEGAL_LOGIT]], np.float32), "action": np.array([0])}
+    expected = {"logits": np.array([[200.0, 0.0, ILLEGAL_LOGIT]], np.float32), "action": np.array([0])}
     actual = {"logits": expected["logits"] + np.array([0.0, error, 0.0], np.float32), "action": np.array([0])}
-    report = parity.ParityReport("marine", 1, (1,), {"logits": 0.0})
-    parity._compare(report, 0, expected, actual)
+    report = Differences({"logits": 0.0})
+    report.add(0, expected, actual)
     assert report.passed == passed
