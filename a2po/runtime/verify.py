@@ -173,7 +173,7 @@ class Verification:
             references(self.bundle)
             raise Unknown("not compared bit by bit: the actors are quantised")
         count = 0
-        for agent in self.bundle.agents:
+        for agent in {agent.file: agent for agent in self.bundle.agents}.values():
             measure, constants = self.references[agent.name], self.facts[agent.file].constants
             for name, tensor in measure.tensors.items():
                 shape, found = constants.get(name, constants.get(f"actor.weights.{name}", (None, b"")))
