@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from a2po.errors import BundleError
 from a2po.runtime.bundle import AgentSpec, Bundle
-from a2po.runtime.differences import TOLERANCE, Differences
+from a2po.runtime.differences import TOLERANCE, ParityReport, Tally
 from a2po.runtime.reference import Reference, read_weights
 
 STEPS, ROWS = 32, 8
@@ -32,8 +34,22 @@ def references(bundle: Bundle, precision: type[np.floating[Any]] = np.float64) -
     }
 
 
-def drawn_differences(bundle: Bundle, sessions: Mapping[str, Any], seed: int = 0) -> dict[str, Differences]:
-    """How far every agent's graph is from its weights, on inputs that are drawn around its observation statistics.
+@dataclass(frozen=True)
+class Found:
+    """How far the graph of one file is from the weights."""
+
+    reports: list[ParityReport]
+    """One for each agent."""
+    tolerance: float
+
+    @property
+    def largest(self) -> float:
+        """The largest difference of any output of any agent."""
+        return max(error for report in self.reports for error in report.max_error.values())
+
+
+def drawn_differences(bundle: Bundle, sessions: Mapping[str, Any], seed: int = 0) -> dict[str, Found]:
+    """How far every graph is from its weights, on inputs that are drawn around the agents' observation statistics.
 
     Every step begins with the state that the weights gave, so that differences do not add up. The tolerance is that of the proof at
     export; where single precision alone does more, as it does far from what was seen in training, it is wider in proportion.
@@ -43,57 +59,76 @@ def drawn_differences(bundle: Bundle, sessions: Mapping[str, Any], seed: int = 0
         sessions: file -> onnxruntime session.
         seed: of the draws.
 
+    Returns: by file.
+
     Raises:
         BundleError: as ``references``.
     """
     measures, rounded = references(bundle), references(bundle, np.float32)
-    found, rounding = ({agent.name: Differences() for agent in bundle.agents} for _ in range(2))
-    for file, session in sessions.items():
-        agents = [agent for agent in bundle.agents if agent.file == file]
-        memory = {agent.name: np.zeros((ROWS, agent.num_layers, agent.hidden_size), np.float32) for agent in agents}
-        for step, feed in enumerate(draws(agents, [measures[agent.name] for agent in agents], seed)):
-            for agent in agents:
-                feed[agent.name]["state_in"] = np.where(feed[agent.name].pop("begun")[:, None, None], 0.0, memory[agent.name]).astype(
-                    np.float32
-                )
-            outputs = run(session, agents, feed)
-            for agent in agents:
-                expected = measures[agent.name].step(feed[agent.name])
-                rounding[agent.name].add(step, expected, rounded[agent.name].step(feed[agent.name]))
-                found[agent.name].tolerance = TOLERANCE + ROUNDING * rounding[agent.name].largest
-                found[agent.name].add(step, expected, outputs[agent.name], feed[agent.name].get("noise"))
-                memory[agent.name] = expected.get("state_out", memory[agent.name])
-    return found
+    return {file: _differences(bundle, file, session, measures, rounded, seed) for file, session in sessions.items()}
 
 
-def draws(agents: Sequence[AgentSpec], measures: Sequence[Reference | None], seed: int) -> Iterator[dict[str, Feed]]:
-    """Inputs of the agents of one file, step by step: agent -> port -> [ROWS, ...], and ``begun`` [ROWS] where the state is forgotten."""
-    stream = np.random.default_rng(seed)
+def _differences(
+    bundle: Bundle, file: str, session: Any, measures: Mapping[str, Reference], rounded: Mapping[str, Reference], seed: int
+) -> Found:
+    agents = [agent for agent in bundle.agents if agent.file == file]
+    names, ports = [agent.name for agent in agents], [port.name for port in session.get_outputs()]
+    found, rounding = (Tally(names, ports, STEPS, (ROWS,)) for _ in range(2))
+    tolerance, state = TOLERANCE, np.zeros((ROWS * len(agents), agents[0].num_layers, agents[0].hidden_size), np.float32)
+    for step, feed in enumerate(draws(agents, [measures[name] for name in names], seed)):
+        feed["state_in"] = state
+        state[feed.pop("begun")] = 0.0
+        with np.errstate(all="ignore"):
+            expected, single = (_by_weights([those[name] for name in names], feed) for those in (measures, rounded))
+            rounding.add(step, expected, single)
+            tolerance = TOLERANCE + ROUNDING * max(error.max() for error in rounding.errors.values())
+            found.add(step, expected, run(session, feed), feed.get("noise"), tolerance=tolerance)
+        state = expected.get("state_out", state).astype(np.float32)
+    return Found(found.reports(), tolerance)
+
+
+def _by_weights(measures: Sequence[Reference], feed: Feed) -> Feed:
+    """What the weights of the agents of one file say, [B · n, ...] by port."""
+    each = [measure.step({port: value[index :: len(measures)] for port, value in feed.items()}) for index, measure in enumerate(measures)]
+    return {port: _together([outputs[port] for outputs in each]) for port in each[0]}
+
+
+def _together(values: Sequence[np.ndarray]) -> np.ndarray:
+    """[B, ...] of n agents -> [B · n, ...], game by game."""
+    stacked = np.stack(values, axis=1)
+    return stacked.reshape(-1, *stacked.shape[2:])
+
+
+def draws(agents: Sequence[AgentSpec], measures: Sequence[Reference | None], seed: int) -> Iterator[Feed]:
+    """Inputs of the n agents of one file, step by step: port -> [ROWS · n, ...], and ``begun`` [ROWS · n] where the state is forgotten."""
+    stream, size = np.random.default_rng(seed), agents[0].action_size
+    count = ROWS * len(agents)
     for step in range(STEPS):
-        feed: dict[str, Feed] = {}
-        for agent, measure in zip(agents, measures, strict=True):
-            own = {"obs": _observations(agent, measure, stream, RARE if step % 8 == 7 else 1.0), "begun": stream.random(ROWS) < 0.1}
-            if agent.discrete:
-                own["action_mask"] = _masks(agent.action_size, stream, single=step % 4 == 3)
-            if "noise" in agent.inputs:
-                draw = stream.random if agent.discrete else stream.standard_normal
-                own["noise"] = draw((ROWS, agent.action_size), dtype=np.float32)
-            feed[agent.name] = own
+        scale = RARE if step % 8 == 7 else 1.0
+        seen = [_observations(agent, measure, stream, scale) for agent, measure in zip(agents, measures, strict=True)]
+        feed = {"obs": _together(seen), "begun": stream.random(count) < 0.1}
+        if agents[0].discrete:
+            feed["action_mask"] = _masks(count, size, stream, single=step % 4 == 3)
+        if "agent" in agents[0].inputs:
+            feed["agent"] = np.tile(np.array([agent.row for agent in agents], np.int32), ROWS)
+        if "noise" in agents[0].inputs:
+            draw = stream.random if agents[0].discrete else stream.standard_normal
+            feed["noise"] = draw((count, size), dtype=np.float32)
         yield feed
 
 
-def run(session: Any, agents: Sequence[AgentSpec], feed: Mapping[str, Feed]) -> dict[str, Feed]:
-    """The outputs of the agents of one file, played together: agent -> port -> [ROWS, ...]."""
-    ports = [port.name for port in session.get_inputs()]
-    together = {port: np.concatenate([feed[agent.name][port] for agent in agents]) for port in ports if port != "agent"}
-    if "agent" in ports:
-        together["agent"] = np.repeat(np.array([agent.row for agent in agents], np.int32), ROWS)
+def run(session: Any, feed: Mapping[str, np.ndarray]) -> Feed:
+    """The outputs of a graph by port.
+
+    Raises:
+        BundleError: onnxruntime cannot run it.
+    """
     names = [port.name for port in session.get_outputs()]
-    outputs = dict(zip(names, session.run(names, together), strict=True))
-    return {
-        agent.name: {name: value[index * ROWS : (index + 1) * ROWS] for name, value in outputs.items()}
-        for index, agent in enumerate(agents)
-    }
+    try:
+        values = session.run(names, {port.name: feed[port.name] for port in session.get_inputs()})
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class of their own
+        raise BundleError(f"onnxruntime cannot run a graph: {error}") from None
+    return dict(zip(names, values, strict=True))
 
 
 def _observations(agent: AgentSpec, measure: Reference | None, stream: np.random.Generator, scale: float) -> np.ndarray:
@@ -106,8 +141,8 @@ def _observations(agent: AgentSpec, measure: Reference | None, stream: np.random
     return np.clip(values, -limit, limit).astype(np.float32)
 
 
-def _masks(size: int, stream: np.random.Generator, *, single: bool) -> np.ndarray:
-    """[ROWS, A] bool with one legal action at least, or exactly one."""
-    masks = stream.random((ROWS, size)) < (0.0 if single else 0.7)
-    masks[np.arange(ROWS), stream.integers(size, size=ROWS)] = True
+def _masks(count: int, size: int, stream: np.random.Generator, *, single: bool) -> np.ndarray:
+    """[count, A] bool with one legal action at least, or exactly one."""
+    masks = stream.random((count, size)) < (0.0 if single else 0.7)
+    masks[np.arange(count), stream.integers(size, size=count)] = True
     return masks

@@ -192,15 +192,17 @@ class Verification:
     def check_parity(self) -> str:
         """The graphs compute what the weights say."""
         self._require_weights()
-        found, extra = drawn_differences(self.bundle, self.sessions), self._quantisation()
-        for name, differences in found.items():
+        extra = self._quantisation()
+        found = drawn_differences(self.bundle, self.sessions)
+        for differences in found.values():
             allowed = differences.tolerance + (extra or 0.0)
-            wrong = ", ".join(f"{port} {error:.1e}" for port, error in differences.max_error.items() if not error <= allowed)
-            what = f"outputs differ by more than {allowed:.1e}: {wrong}"
-            if not wrong and extra is None and differences.mismatches:
-                wrong, what = "action", f"{differences.mismatches} of {differences.actions} actions differ"
-            if wrong:
-                raise BundleError(f"agent '{name}': the graph does not compute what its weights say; {what}. {MEND}")
+            for report in differences.reports:
+                wrong = ", ".join(f"{port} {error:.1e}" for port, error in report.max_error.items() if not error <= allowed)
+                what = f"outputs differ by more than {allowed:.1e}: {wrong}"
+                if not wrong and extra is None and report.mismatches:
+                    wrong, what = "action", f"{report.mismatches} of {report.actions} actions differ"
+                if wrong:
+                    raise BundleError(f"agent '{report.agent}': the graph does not compute what its weights say; {what}. {MEND}")
         worst = max(differences.largest for differences in found.values())
         return f"at most {worst:.1e} from a numpy reading of the weights, {STEPS} drawn steps of {ROWS} rows"
 
@@ -208,16 +210,15 @@ class Verification:
         """No output is infinite or no number, whatever is seen."""
         count = 0
         measures = self.references if self.bundle.agents[0].weights else {}
-        for file, session in ((file, self.sessions[file]) for file in self.graphs):
+        for file in self.graphs:
             agents = [agent for agent in self.bundle.agents if agent.file == file]
             for feed in draws(agents, [measures.get(agent.name) for agent in agents], seed=1):
-                for agent in agents:
-                    feed[agent.name]["state_in"] = np.zeros((ROWS, agent.num_layers, agent.hidden_size), np.float32)
-                for name, outputs in run(session, agents, feed).items():
-                    wrong = [port for port, value in outputs.items() if not np.isfinite(value).all()]
-                    if wrong:
-                        raise BundleError(f"agent '{name}': the output {wrong[0]} is not finite for finite observations. {MEND}")
-                    count += len(outputs["action"])
+                feed["state_in"] = np.zeros((ROWS * len(agents), agents[0].num_layers, agents[0].hidden_size), np.float32)
+                outputs = run(self.sessions[file], feed)
+                wrong = [port for port, value in outputs.items() if not np.isfinite(value).all()]
+                if wrong:
+                    raise BundleError(f"{file}: the output {wrong[0]} is not finite for finite observations. {MEND}")
+                count += len(outputs["action"])
         return f"all outputs of {count:,} rows"
 
     def _require_weights(self) -> None:
