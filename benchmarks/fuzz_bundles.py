@@ -190,7 +190,7 @@ class Ground:
         from a2po.runtime.drawn import draws, references, run
 
         bundle = read_bundle(path)
-        if bundle.agents != whole.agents or bundle.manifest["task"] != whole.manifest["task"]:
+        if bundle.agents != whole.agents or bundle.task != whole.task:
             return False
         measures = references(whole)
         for file, session in self.sessions[case.bundle].items():
