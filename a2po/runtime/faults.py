@@ -58,7 +58,8 @@ class Fallback:
             self._count(OUTPUT, turn, broken if turn.faulty is None else broken & ~turn.faulty)
         faulty = either(turn.faulty, broken)
         if faulty is not None:
-            actions = np.where(faulty.reshape(-1, *[1] * (actions.ndim - 1)), self._actions(turn), actions)
+            actions = actions.copy()
+            actions[faulty] = self._actions(turn)[faulty]
         self._remember(turn, actions)
         return actions
 
@@ -73,12 +74,13 @@ class Fallback:
         before = self._of(turn.batch)
         own = before if turn.part.places is None else before[:, turn.part.places]
         chosen = own.reshape(len(turn.obs), *own.shape[2:])
-        if chosen.ndim == 2:
-            return chosen.copy()
-        if turn.mask is None:
-            return np.maximum(chosen, 0)
-        legal = np.take_along_axis(turn.mask, np.maximum(chosen, 0)[:, None], axis=1)[:, 0]
-        return np.where((chosen >= 0) & legal, chosen, turn.mask.argmax(axis=1))
+        if chosen.ndim == 1:
+            first = 0 if turn.mask is None else turn.mask.argmax(axis=1)
+            possible = chosen >= 0
+            if turn.mask is not None:
+                possible &= np.take_along_axis(turn.mask, np.maximum(chosen, 0)[:, None], axis=1)[:, 0]
+            chosen = np.where(possible, chosen, first)
+        return np.array(chosen)
 
     def _remember(self, turn: Turn, actions: np.ndarray) -> None:
         places = slice(None) if turn.part.places is None else turn.part.places
@@ -107,4 +109,5 @@ def either(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | 
 def _first_action(agent: AgentSpec) -> np.ndarray:
     if agent.discrete:
         return np.array(-1, np.int64)
-    return np.clip(np.zeros(agent.action_size, np.float32), np.float32(agent.low), np.float32(agent.high))
+    low, high = np.asarray(agent.low, np.float32), np.asarray(agent.high, np.float32)
+    return np.clip(np.zeros_like(low), low, high)

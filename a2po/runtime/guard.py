@@ -87,7 +87,7 @@ def not_finite(obs: np.ndarray) -> np.ndarray | None:
 
 def nothing_legal(action_mask: np.ndarray) -> np.ndarray | None:
     """Which rows of masks [R, A] allow no action: [R] bool, None if none does."""
-    legal: np.ndarray = action_mask.any(axis=1)
+    legal = np.asarray(action_mask.any(axis=1))
     return None if bool(legal.all()) else ~legal
 
 

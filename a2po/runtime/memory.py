@@ -67,8 +67,11 @@ class Memory(ABC):
             ObservationError: a wrong shape.
         """
         own = {place: np.asarray(memory[agent.name], np.float32) for place, agent in enumerate(self.agents) if agent.name in memory}
-        batch = len(next(iter(own.values()))) if own else 0
-        values = self.new(batch) if own else None
+        if not own:
+            self.values = None
+            return
+        batch = len(next(iter(own.values())))
+        values = self.new(batch)
         for place, given in own.items():
             if given.shape != (batch, *self.shape[1:]):
                 expected = [batch, *self.shape[1:]]
@@ -189,11 +192,11 @@ class DeviceMemory(Memory):
             (before, after, places), self._step = self._step, None
             self.values = merged(before, after.numpy(), places, except_rows)
             return
-        before_all, self._now, self._next = self.values if except_rows is not None else None, self._next, self._now
+        before_all = None if except_rows is None else self.values
+        self._now, self._next = self._next, self._now
         if before_all is not None:
-            after_all = self.values
-            assert after_all is not None
-            self.values = merged(before_all, after_all, None, except_rows)
+            assert self._now is not None
+            self.values = merged(before_all, self._now.numpy(), None, except_rows)
 
     def _buffer(self, rows: int) -> onnxruntime.OrtValue:
         import onnxruntime

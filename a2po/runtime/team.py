@@ -17,6 +17,7 @@ from a2po.runtime.deadline import Deadline
 from a2po.runtime.faults import Fallback, either
 from a2po.runtime.forms import MASK, NOISE, OBSERVATION, Form, Forms
 from a2po.runtime.group import Group, Turn
+from a2po.runtime.memory import Memory
 
 Played = list[tuple[np.ndarray, np.ndarray | None]]
 """Of every part the actions [R] or [R, A], and which rows [R] of its outputs are not finite (None: all are)."""
@@ -119,7 +120,7 @@ class Team:
             ObservationError: there are no such rows.
         """
         self._settle()
-        keepers = [*(group.memory for group in self._groups if group.memory is not None), *self._fallbacks]
+        keepers: list[Memory | Fallback] = [*(group.memory for group in self._groups if group.memory is not None), *self._fallbacks]
         chosen = [
             None
             if rows is None or keeper.batch is None
