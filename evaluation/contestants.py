@@ -110,8 +110,8 @@ def _run_and_bundle(path: Path | str | None) -> tuple[Path, Path | None]:
     except BundleError:
         if path is None:
             return newest_run(), None
-        if is_run(run := existing(path, RUNS)):
-            return run, None
+        if is_run(existing(path, RUNS)):
+            return existing(path, RUNS), None
         raise
     run = run_of(bundle)
     if run is None:

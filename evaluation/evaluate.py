@@ -99,8 +99,8 @@ def evaluate(
     if home is None:
         return {**result, "file": None, "report": None}
     file = results.written(lambda: results.write_result(home, result), "the result", say)
-    alone = contestant.bundle is not None and policy == "onnx" and not contestant.teammates
-    if alone and name == contestant.task and chosen == own_options(contestant, name):
+    as_trained = name == contestant.task and chosen == own_options(contestant, name) and not contestant.teammates
+    if contestant.bundle is not None and policy == "onnx" and as_trained:
         results.note_in_manifest(contestant.bundle, results.short(result), say)
     if not report:
         return {**result, "file": file, "report": None}
