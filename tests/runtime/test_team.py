@@ -137,7 +137,7 @@ def test_facts_about_the_team(exported):
 
 def test_sessions_use_one_thread_and_the_provider_that_was_asked_for(uneven):
     _, path = uneven
-    for actors in Team.load(path)._actors:
+    for actors in (group.actors for group in Team.load(path)._groups):
         assert actors.session.get_providers()[0] == "CPUExecutionProvider"
         options = actors.session.get_session_options()
         assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
