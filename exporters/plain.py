@@ -67,7 +67,7 @@ class _Constants:
 
 
 def _layer_normalization(node: onnx.NodeProto, constants: _Constants, sizes: dict[str, int]) -> Iterator[onnx.NodeProto]:
-    """y = (x − μ) / √(mean((x − μ)²) + ε) · scale + shift, over the last axis."""
+    """(x − μ) / √(mean((x − μ)²) + ε) · scale + shift, over the last axis."""
     attributes, out = _attributes(node), node.output[0]
     if attributes.get("axis", -1) != -1 or len([name for name in node.output if name]) > 1:
         raise WorkFailed("the actor normalises over more than its features, which the profile plain cannot write")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zipfile
 from collections.abc import Iterable
@@ -11,13 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from a2po.errors import BundleError
-from a2po.exporters.card import model_card
-from a2po.files import complete_folder
+from a2po.files import complete_folder, to_json
 from a2po.runtime.archive import files_in, pack, top_of
 from a2po.runtime.bundle import MANIFEST, UNREADABLE
+from a2po.runtime.card import NAME as CARD
+from a2po.runtime.card import with_card
 from a2po.runtime.schema import FILE, is_manifest
 
-LITTER = (".DS_Store", f".{MANIFEST}.tmp")
+LITTER = (".DS_Store", ".manifest.", ".MODEL_CARD.")
 """What a file manager and a killed ``evaluate`` leave behind."""
 
 
@@ -78,9 +78,9 @@ def write_bundle(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) 
     Raises:
         BundleError: the place cannot be written.
     """
-    files = {**files, "MODEL_CARD.md": model_card(manifest).encode()}
-    manifest["files"] = {name: {"sha256": hashlib.sha256(files[name]).hexdigest(), "bytes": len(files[name])} for name in sorted(files)}
-    files[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+    listed = {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in files.items()}
+    manifest, card = with_card({**manifest, "files": listed})
+    files = {**files, CARD: card, MANIFEST: to_json(manifest).encode()}
     zipped = path.suffix == ".zip"
     try:
         path = path.resolve()  # through links, and with a name to give to the new folder
