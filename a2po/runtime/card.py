@@ -66,7 +66,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
 
 
 def _head(manifest: Mapping[str, Any], title: str, *, plays: bool) -> str:
-    """YAML as the hubs' own tools write it. A string in JSON is one in YAML, too."""
+    """YAML as the hubs' own tools write it."""
     task, training = _part(manifest, "task"), _part(manifest, "training")
     tags = ["reinforcement-learning", "multi-agent-reinforcement-learning", "onnx" if plays else "safetensors"]
     tags += [text for text in (training.get("algorithm"), task.get("name")) if isinstance(text, str) and text]
@@ -205,4 +205,5 @@ def _text(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    plain = (letter if letter.isprintable() and letter not in '"\\' else f"\\U{ord(letter):08x}" for letter in text)
+    return f'"{"".join(plain)}"'
