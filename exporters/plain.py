@@ -16,8 +16,6 @@ from onnx import helper, numpy_helper
 
 from a2po.errors import WorkFailed
 
-PROFILES = {"standard": range(17, 22), "plain": range(13, 22)}
-"""Profile -> the opsets that are offered. LayerNormalization begins with 17; before 13 the axes of Squeeze were no input."""
 CONVERTED = 15
 """As far as the version converter knows its way back. Our operators lost nothing but number types before that; the checker looks."""
 MAX_INT64 = np.iinfo(np.int64).max
