@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,24 @@ from a2po.exporters import parity
 from a2po.exporters.export import DEFAULT_OPSET
 from a2po.exporters.manifest import agent_entry, battle_file, build_manifest, file_stem, onnx_metadata
 from a2po.exporters.onnx_model import fill, trace, trace_key
-from a2po.exporters.weights import weights_bytes, weights_key
-from a2po.exporters.wrapper import ActorGraph, actor_graph
+from a2po.exporters.weights import sharing_key, weights_bytes
+from a2po.exporters.wrapper import ActorGraph, actor_graph, box_of
 from a2po.exporters.write import check_target, write_bundle
+from a2po.runtime.actors import open_session
 from a2po.training.runs import TrainedPolicy
 
 OPSETS = range(17, 22)
 """LayerNormalization begins with 17; the exporter converts its native 18 up to these."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Group:
-    """Agents that share every number, and so one file."""
+    """Agents that share one file."""
 
+    agents: list[str]
+    """In the order of the rows of its tables."""
     graph: ActorGraph
     weights: bytes
-    agents: list[str] = field(default_factory=list)
 
 
 def build_bundle(
@@ -43,6 +45,7 @@ def build_bundle(
     agents: Sequence[str] | None = None,
     output: Path | str | None = None,
     opset: int = DEFAULT_OPSET,
+    noise: bool = False,
 ) -> Path:
     """``export`` for a policy in memory. ``open_env`` makes copies of its task, to record observations from.
 
@@ -55,7 +58,7 @@ def build_bundle(
     if output is None and len(chosen) < len(spec.agents):
         raise UserError(f"{', '.join(chosen)} alone would replace the whole team's bundle: name another place with --output")
     path = check_target(policy.run / "bundle" if output is None else Path(output), own=output is None)
-    groups = group_agents(policy, chosen)
+    groups = group_agents(policy, chosen, noise=noise)
     with one_torch_thread(), closing(open_env(max(parity.BATCHES))) as env:
         steps = parity.RECURRENT_STEPS if policy.team.recurrent else parity.STEPS
         recording = parity.record(env, policy.team, steps, seed=policy.config.seed)
@@ -67,15 +70,20 @@ def build_bundle(
         stem = file_stem(group.agents[0], [Path(name).stem for name in files])
         content = _onnx_bytes(policy, group, templates, opset)
         files[f"agents/{stem}.onnx"], files[f"weights/{stem}.safetensors"] = content, group.weights
-        for name in group.agents:
+        session = open_session(content, f"agents/{stem}.onnx", "cpu")
+        for place, name in enumerate(group.agents):
             row = spec.agents.index(name)
-            entries[name] = agent_entry(spec, row, group.graph, stem)
-            seen, masks = recording.rows(row, spec.obs_sizes[row], spec.action_sizes[row])
+            entries[name] = agent_entry(spec, row, group.graph, stem, place)
+            seen = recording.of_agent(row, spec.obs_sizes[row], spec.action_sizes[row], place)
             with one_torch_thread():
-                reports[name] = parity.prove(name, group.graph, content, seen, masks, recording.begun)
+                reports[name] = parity.prove(name, group.graph, session, seen)
     in_order = [name for name in spec.agents if name in entries]
     summary = parity.summary([reports[name] for name in in_order])
-    write_bundle(path, build_manifest(policy, {name: entries[name] for name in in_order}, summary, opset), {**files, **battle_file(policy)})
+    write_bundle(
+        path,
+        build_manifest(policy, {name: entries[name] for name in in_order}, summary, opset, noise=noise),
+        {**files, **battle_file(policy)},
+    )
     return path
 
 
@@ -96,14 +104,17 @@ def choose_agents(spec: TaskSpec, agents: Sequence[str] | None) -> list[str]:
     return [name for name in spec.agents if name in agents]
 
 
-def group_agents(policy: TrainedPolicy, agents: Sequence[str]) -> list[_Group]:
-    """Fold agents with the same numbers into one group."""
-    groups: dict[str, _Group] = {}
+def group_agents(policy: TrainedPolicy, agents: Sequence[str], *, noise: bool = False) -> list[_Group]:
+    """Fold agents that one graph can serve into one group."""
+    spec, groups = policy.team.spec, dict[str, list[str]]()
     for name in agents:
-        graph = actor_graph(policy.team, policy.team.spec.agents.index(name))
-        weights = weights_bytes(graph)
-        groups.setdefault(weights_key(graph, weights), _Group(graph, weights)).agents.append(name)
-    return list(groups.values())
+        row = spec.agents.index(name)
+        groups.setdefault(sharing_key(policy.team.single_actor(row), box_of(spec, row)), []).append(name)
+    folded = []
+    for names in groups.values():
+        graph = actor_graph(policy.team, *(spec.agents.index(name) for name in names), noise=noise)
+        folded.append(_Group(names, graph, weights_bytes(graph)))
+    return folded
 
 
 def _onnx_bytes(policy: TrainedPolicy, group: _Group, templates: dict[Any, onnx.ModelProto], opset: int) -> bytes:

@@ -25,8 +25,8 @@ def file_stem(agent: str, taken: Iterable[str]) -> str:
     return unique
 
 
-def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str) -> dict[str, Any]:
-    """One agent's entry: its files, what it sees by name, what it does by name, what it remembers."""
+def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str, row: int) -> dict[str, Any]:
+    """One agent's entry: its files and its row in them, what it sees by name, what it does by name, what it remembers."""
     box, shape = box_of(spec, agent), graph.actor.shape
     action: dict[str, Any] = {
         "kind": "discrete" if box is None else "continuous",
@@ -39,6 +39,7 @@ def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str) -> dic
         "index": agent,
         "file": f"agents/{stem}.onnx",
         "weights": f"weights/{stem}.safetensors",
+        "row": row,
         "observation": {"size": spec.obs_sizes[agent], "features": list(spec.feature_names[agent])},
         "action": action,
         "state": dict(zip(("num_layers", "hidden_size"), shape.state_shape, strict=True)),
@@ -89,14 +90,14 @@ def training_entry(policy: TrainedPolicy) -> dict[str, Any]:
     }
 
 
-def build_manifest(policy: TrainedPolicy, agents: dict[str, Any], parity: dict[str, Any], opset: int) -> dict[str, Any]:
+def build_manifest(policy: TrainedPolicy, agents: dict[str, Any], parity: dict[str, Any], opset: int, *, noise: bool) -> dict[str, Any]:
     """The manifest but for ``files``: the size and hash of every other file of the bundle, known when these are written."""
     return {
         "format": FORMAT,
         "task": task_entry(policy),
         "agents": agents,
         "files": {},
-        "onnx": {"opset": opset, "batch": "dynamic"},
+        "onnx": {"opset": opset, "batch": "dynamic", "noise": noise},
         "training": training_entry(policy),
         "evaluation": None,
         "parity": parity,

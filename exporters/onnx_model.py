@@ -23,6 +23,8 @@ from a2po.exporters.export import DEFAULT_OPSET
 from a2po.exporters.wrapper import ActorGraph
 
 ALLOWED_DOMAINS = ("", "ai.onnx")
+DTYPES = {"action_mask": torch.bool, "agent": torch.int32}
+"""Of the inputs that are no floats."""
 TRACE_BATCH = 3
 """Any number but 0 and 1, which the tracer would treat as special."""
 
@@ -44,7 +46,7 @@ class _OpenGraph(nn.Module):
 def trace_key(graph: ActorGraph) -> tuple[Any, ...]:
     """Graphs with equal keys differ in their numbers only."""
     numbers = tuple((name, tuple(value.shape)) for name, value in graph.state_dict().items())
-    return graph.actor.shape, graph.clip, numbers
+    return graph.actor.shape, graph.clip, numbers, tuple(graph.ports.inputs)
 
 
 def trace(graph: ActorGraph, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
@@ -55,10 +57,7 @@ def trace(graph: ActorGraph, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
     """
     ports = graph.ports
     numbers = {name: value.detach() for name, value in graph.state_dict().items()}
-    inputs = {
-        name: torch.zeros(TRACE_BATCH, *shape, dtype=torch.bool if name == "action_mask" else torch.float32)
-        for name, shape in ports.inputs.items()
-    }
+    inputs = {name: torch.zeros(TRACE_BATCH, *shape, dtype=DTYPES.get(name, torch.float32)) for name, shape in ports.inputs.items()}
     batch = torch.export.Dim("batch")
     shapes = {"inputs": {name: {0: batch} for name in inputs}, "numbers": {name: {} for name in numbers}}
     with _quiet():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,8 +18,11 @@ from a2po.errors import WorkFailed
 from a2po.exporters.wrapper import ActorGraph
 from a2po.networks.distributions import ILLEGAL_LOGIT
 from a2po.networks.team_policy import TeamPolicy
-from a2po.runtime.actors import open_session
+from a2po.runtime.sampling import gumbel
 from a2po.streams import generator
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 TOLERANCE = 1e-5
 """Largest difference of an output, absolute up to a value of 1 and relative beyond; of logits relative to the largest legal one of the row,
@@ -44,10 +47,34 @@ class Recording:
     action_mask: np.ndarray | None  # [T, B, N, A]
     begun: np.ndarray  # [T, B] bool, an episode begins with this step
 
-    def rows(self, agent: int, obs_size: int, action_size: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """One agent's observations [T, B, O_i] and masks [T, B, A_i] at its real sizes."""
-        masks = None if self.action_mask is None else np.ascontiguousarray(self.action_mask[:, :, agent, :action_size])
-        return np.ascontiguousarray(self.obs[:, :, agent, :obs_size]), masks
+    def of_agent(self, agent: int, obs_size: int, action_size: int, row: int) -> Seen:
+        """What one agent saw, at its real sizes. ``row`` is its place in a graph that several agents share."""
+        inputs = {
+            "obs": self.obs[:, :, agent, :obs_size],
+            "agent": np.full(self.begun.shape, row, np.int32),
+            "noise": self._noise(agent, action_size),
+        }
+        if self.action_mask is not None:
+            inputs["action_mask"] = self.action_mask[:, :, agent, :action_size]
+        return Seen({name: np.ascontiguousarray(values) for name, values in inputs.items()}, self.begun)
+
+    def _noise(self, agent: int, action_size: int) -> np.ndarray:
+        """[T, B, A_i] float32 for a graph that samples."""
+        stream = np.random.default_rng(agent)
+        draw = stream.standard_normal if self.action_mask is None else stream.random
+        return draw((*self.begun.shape, action_size), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The inputs of one agent's graph over T steps of B copies, but for the state."""
+
+    inputs: dict[str, np.ndarray]  # [T, B, ...] by port; those that a graph does not have are not fed
+    begun: np.ndarray  # [T, B] bool, an episode begins with this step
+
+    def feed(self, graph: ActorGraph, step: int, batch: int) -> dict[str, np.ndarray]:
+        """What the first ``batch`` copies saw, for the graph's ports."""
+        return {name: self.inputs[name][step, :batch] for name in graph.ports.inputs if name != "state_in"}
 
 
 @dataclass
@@ -101,61 +128,57 @@ def record(env: VectorEnv, team: TeamPolicy, steps: int = STEPS, seed: int = 0) 
     return Recording(np.stack(obs), _with_single_choices(np.stack(masks)) if masks else None, np.stack(begun))
 
 
-def prove(agent: str, graph: ActorGraph, content: bytes, obs: np.ndarray, masks: np.ndarray | None, begun: np.ndarray) -> ParityReport:
-    """Replay a recording through the torch actor and its file, in every batch size.
-
-    Args:
-        agent: its name.
-        graph: the trained actor.
-        content: the bytes of its ONNX file.
-        obs: [T, B, O] at the agent's real size.
-        masks: [T, B, A] or None.
-        begun: [T, B] bool, an episode begins with this step.
+def prove(agent: str, graph: ActorGraph, session: onnxruntime.InferenceSession, seen: Seen) -> ParityReport:
+    """Replay what an agent saw through the torch actor and its file, in every batch size.
 
     Raises:
-        ParityError: an output differs by more than the tolerance, or a greedy action that is no tie.
+        ParityError: an output differs by more than the tolerance, or an action that is no tie.
     """
-    session = open_session(content, f"agent '{agent}'", "cpu")
-    sizes = tuple(batch for batch in BATCHES if batch <= obs.shape[1])
-    report = ParityReport(agent, len(obs), sizes, dict.fromkeys(graph.ports.outputs, 0.0))
-    expected = _replay_torch(graph, obs, masks, begun)
+    steps, copies = seen.begun.shape
+    sizes = tuple(batch for batch in BATCHES if batch <= copies)
+    report = ParityReport(agent, steps, sizes, dict.fromkeys(graph.ports.outputs, 0.0))
+    expected = _replay_torch(graph, seen)
     for batch in sizes:
         state = np.zeros((batch, *graph.ports.inputs.get("state_in", ())), np.float32)
-        for step in range(len(obs)):
-            feed = {"obs": obs[step, :batch]}
-            if masks is not None:
-                feed["action_mask"] = masks[step, :batch]
+        for step in range(steps):
+            feed = seen.feed(graph, step, batch)
             if "state_in" in graph.ports.inputs:
-                state[begun[step, :batch]] = 0.0
+                state[seen.begun[step, :batch]] = 0.0
                 feed["state_in"] = state
             outputs = dict(zip(graph.ports.outputs, session.run(list(graph.ports.outputs), feed), strict=True))
             state = outputs.get("state_out", state)
-            _compare(report, step, {name: values[step][:batch] for name, values in expected.items()}, outputs)
+            _compare(report, step, {name: values[step][:batch] for name, values in expected.items()}, outputs, feed.get("noise"))
     if not report.passed:
         raise ParityError(_failure(report))
     return report
 
 
 @torch.no_grad()
-def _replay_torch(graph: ActorGraph, obs: np.ndarray, masks: np.ndarray | None, begun: np.ndarray) -> dict[str, list[np.ndarray]]:
+def _replay_torch(graph: ActorGraph, seen: Seen) -> dict[str, list[np.ndarray]]:
     """Output -> T arrays of the trained actor."""
+    steps, copies = seen.begun.shape
     collected: dict[str, list[np.ndarray]] = {name: [] for name in graph.ports.outputs}
-    state = torch.zeros(obs.shape[1], *graph.ports.inputs["state_in"]) if "state_in" in graph.ports.inputs else None
-    for step in range(len(obs)):
+    state = torch.zeros(copies, *graph.ports.inputs["state_in"]) if "state_in" in graph.ports.inputs else None
+    for step in range(steps):
+        feed = {name: torch.from_numpy(values) for name, values in seen.feed(graph, step, copies).items()}
         if state is not None:
-            state[torch.from_numpy(begun[step])] = 0.0
-        outputs = graph(torch.from_numpy(obs[step]), None if masks is None else torch.from_numpy(masks[step]), state)
+            state[torch.from_numpy(seen.begun[step])] = 0.0
+            feed["state_in"] = state
+        outputs = graph(**feed)
         state = outputs[-1].clone() if state is not None else None
         for values, output in zip(collected.values(), outputs, strict=True):
             values.append(output.numpy())
     return collected
 
 
-def _compare(report: ParityReport, step: int, expected: dict[str, np.ndarray], actual: dict[str, np.ndarray]) -> None:
+def _compare(
+    report: ParityReport, step: int, expected: dict[str, np.ndarray], actual: dict[str, np.ndarray], noise: np.ndarray | None = None
+) -> None:
     for name, value in expected.items():
         if name == "action" and "logits" in expected:
             different = value != actual[name]
-            ties = different & (_gap(expected["logits"]) < TOLERANCE)
+            scores = expected["logits"] if noise is None else expected["logits"] + gumbel(noise)
+            ties = different & (_gap(scores) < TOLERANCE)
             report.actions += value.size
             report.ties += int(ties.sum())
             report.mismatches += int(different.sum() - ties.sum())

@@ -54,7 +54,12 @@ class ObservationScale:
         if mean.dim() == 2:
             mean, inverse_std = (values if self.rows is None else values[self.rows] for values in (mean, inverse_std))
             mean, inverse_std = mean[:, None], inverse_std[:, None]
-        return ((obs - mean) * inverse_std).clamp(-self.clip, self.clip)
+        return normalised(obs, mean, inverse_std, self.clip)
+
+
+def normalised(obs: Tensor, mean: Tensor, inverse_std: Tensor, clip: float) -> Tensor:
+    """(obs - mean) · inverse_std within ±clip."""
+    return ((obs - mean) * inverse_std).clamp(-clip, clip)
 
 
 def with_agent_id(features: Tensor, agent_id: Tensor) -> Tensor:

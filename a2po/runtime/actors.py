@@ -55,6 +55,7 @@ def expected_ports(agent: AgentSpec) -> dict[str, list[int]]:
     actions, state = [agent.action_size], [agent.num_layers, agent.hidden_size]
     ports = {"obs": [agent.obs_size], "action": [] if agent.discrete else actions}
     ports.update({"action_mask": actions, "logits": actions} if agent.discrete else {"mean": actions, "log_std": actions})
+    ports.update({name: shape for name, shape in (("agent", []), ("noise", actions)) if name in agent.inputs})
     if agent.num_layers:
         ports.update(state_in=state, state_out=state)
     return ports

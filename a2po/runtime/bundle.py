@@ -15,9 +15,10 @@ from a2po.errors import BundleError, did_you_mean
 from a2po.runtime import schema
 from a2po.runtime.archive import unpack
 
-FORMAT = 1
+FORMAT = 2
 """The version of the manifest that this a2po writes and reads."""
 MANIFEST = "manifest.json"
+CARD = "MODEL_CARD.md"
 MAX_BYTES = 1 << 30
 """A bundle that unpacks to more than this is refused."""
 UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -30,6 +31,13 @@ class AgentSpec:
 
     name: str
     file: str
+    """Of its ONNX actor; empty where the bundle holds weights only."""
+    weights: str
+    """The file of its numbers; empty where the bundle holds ONNX actors only."""
+    row: int
+    """Its place among the agents that share its files."""
+    inputs: tuple[str, ...]
+    """The ports of its graph."""
     obs_size: int
     features: tuple[str, ...]
     discrete: bool
@@ -50,7 +58,10 @@ class AgentSpec:
             raise ValueError(f"action kind {action['kind']!r:.60}")
         spec = cls(
             name,
-            str(entry["file"]),
+            str(entry["file"] or ""),
+            str(entry["weights"] or ""),
+            schema.whole(entry["row"], f"agent '{name}': row"),
+            schema.names(entry["inputs"], f"agent '{name}': inputs"),
             schema.whole(observation["size"], f"agent '{name}': observation.size"),
             schema.names(observation["features"], f"agent '{name}': observation.features"),
             action["kind"] == "discrete",
@@ -85,8 +96,8 @@ class Bundle:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the names and hashes of all files: the same for a folder, a zip, and after an evaluation is noted."""
-        lines = sorted(f"{name} {entry['sha256']}\n" for name, entry in self.manifest["files"].items())
+        """SHA-256 over the names and hashes of the files but the card: the same for a folder, a zip, and after an evaluation is noted."""
+        lines = sorted(f"{name} {entry['sha256']}\n" for name, entry in self.manifest["files"].items() if name != CARD)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -120,9 +131,11 @@ def _read_agents(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> tup
     if moved:
         raise ValueError(f"agent '{moved[0]}' has another index than in task.agents")
     agents = tuple(AgentSpec.from_manifest(name, entries[name]) for name in task["agents"] if name in entries)
-    unlisted = {agent.file for agent in agents} - set(files)
+    unlisted = {name for agent in agents for name in (agent.file, agent.weights) if name} - set(files)
     if not agents or unlisted:
         raise ValueError(f"no agents, or files that are not in the bundle: {sorted(unlisted)}")
+    if any(not agent.file and not agent.weights for agent in agents) or len({bool(agent.file) for agent in agents}) > 1:
+        raise ValueError("some agents have no file")
     if len({agent.discrete for agent in agents}) > 1:
         raise ValueError("some agents are discrete, others continuous")
     widths = [schema.whole(task[key], f"task.{key}") for key in ("obs_width", "action_width")]

@@ -14,10 +14,16 @@ def sample_discrete(logits: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
     Returns: [B] int64.
     """
+    chosen: np.ndarray = np.argmax(logits + gumbel(noise), axis=-1)
+    return chosen
+
+
+def gumbel(noise: np.ndarray) -> np.ndarray:
+    """-log(-log u) of noise u in [0, 1). The limits keep both logarithms finite, so that no illegal action can win."""
     limits = np.finfo(np.float32)
     uniform = np.clip(noise, limits.tiny, np.float32(1.0) - limits.eps)
-    chosen: np.ndarray = np.argmax(logits - np.log(-np.log(uniform)), axis=-1)
-    return chosen
+    values: np.ndarray = -np.log(-np.log(uniform))
+    return values
 
 
 def sample_continuous(mean: np.ndarray, log_std: np.ndarray, noise: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from a2po.errors import ObservationError, did_you_mean
+from a2po.errors import BundleError, ObservationError, did_you_mean
 from a2po.runtime import guard
 from a2po.runtime.actors import Actors
 from a2po.runtime.bundle import AgentSpec, Bundle, read_bundle
@@ -25,6 +25,8 @@ class Team:
     """
 
     def __init__(self, bundle: Bundle, provider: str = "cpu") -> None:
+        if not bundle.agents[0].file:
+            raise BundleError(f"'{bundle.path}' holds weights only, no ONNX actors to play: export the run again with --format all")
         self.bundle = bundle
         self.provider = provider
         self._specs = {agent.name: agent for agent in bundle.agents}
@@ -129,7 +131,14 @@ class Team:
         feed = {"obs": together(rows)}
         if masks is not None:
             feed["action_mask"] = together(masks)
-        if noises is None:
+        ports, batch = agents[0].inputs, len(rows[agents[0].name])
+        if "agent" in ports:
+            feed["agent"] = np.repeat(np.array([agent.row for agent in agents], np.int32), batch)
+        if "noise" in ports:  # noise that is the same for all actions is none
+            feed["noise"] = (
+                np.full((len(feed["obs"]), agents[0].action_size), 0.5 * self.discrete, np.float32) if noises is None else together(noises)
+            )
+        if noises is None or "noise" in ports:
             outputs = ["action"]
         else:
             outputs = ["logits"] if self.discrete else ["mean", "log_std"]
@@ -139,7 +148,7 @@ class Team:
         results = actors.run(outputs, feed)
         if agents[0].num_layers:
             self._state.update(_apart(results.pop(), agents, rows))
-        if noises is None:
+        if noises is None or "noise" in ports:
             return _apart(results[0], agents, rows)
         if self.discrete:
             return _apart(sample_discrete(results[0], together(noises)), agents, rows)

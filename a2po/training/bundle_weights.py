@@ -49,6 +49,8 @@ def load_bundle(bundle: Bundle, team: TeamPolicy) -> None:
     Raises:
         BundleError: a file of weights holds something else than the manifest says, or agents that share weights have other ones.
     """
+    if not bundle.agents[0].weights:
+        raise BundleError(f"'{bundle.path}' holds ONNX actors only, no weights to begin from: export the run again with --format all")
     agents = [_read(bundle, agent) for agent in bundle.agents]
     for index, tensors in enumerate(agents):
         _check_tensors(bundle, team, index, tensors)
@@ -97,8 +99,11 @@ def _real_part(whole: Tensor, own: Tensor) -> Tensor:
 
 def _read(bundle: Bundle, agent: AgentSpec) -> Mapping[str, Tensor]:
     try:
-        tensors: Mapping[str, Tensor] = load(bundle.files[bundle.manifest["agents"][agent.name]["weights"]])
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        tensors: dict[str, Tensor] = load(bundle.files[agent.weights])
+        for name in (MEAN, INVERSE_STD, AGENT_ID):
+            if name in tensors and tensors[name].dim() == 2:  # a table with a row for every agent of the file
+                tensors[name] = tensors[name][agent.row]
+    except (KeyError, IndexError, TypeError, ValueError, SafetensorError) as error:
         raise BundleError(f"'{bundle.path}': the weights of '{agent.name}' cannot be read ({type(error).__name__}: {error})") from None
     return tensors
 

@@ -40,7 +40,7 @@ def test_every_file_is_listed_with_its_hash(exported):
     for name, entry in manifest["files"].items():
         content = (path / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["evaluation"] is None
 
 

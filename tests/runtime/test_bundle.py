@@ -54,10 +54,10 @@ def test_swapped_actors_are_found(bundle):
         Team.load(bundle)
 
 
-@pytest.mark.parametrize(("version", "mend"), [(2, "update a2po"), (0, "export the run again"), ("1", "export the run again")])
+@pytest.mark.parametrize(("version", "mend"), [(3, "update a2po"), (1, "export the run again"), ("1", "export the run again")])
 def test_other_formats_are_refused(bundle, version, mend):
     edit(bundle, lambda manifest: manifest.update(format=version))
-    with pytest.raises(BundleError, match=rf"format .*this a2po reads 1: {mend}"):
+    with pytest.raises(BundleError, match=rf"format .*this a2po reads 2: {mend}"):
         Team.load(bundle)
 
 

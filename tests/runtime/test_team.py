@@ -248,12 +248,15 @@ def summing_bundle(path):
     agent = {
         "index": 0,
         "file": "agents/a.onnx",
+        "weights": None,
+        "row": 0,
+        "inputs": ["obs", "state_in"],
         "observation": {"size": 2, "features": ["x", "y"]},
         "action": {**action, "size": 1},
         "state": {"num_layers": 1, "hidden_size": 2},
     }
     manifest = {
-        "format": 1,
+        "format": 2,
         "task": {"name": "summing", "agents": ["a"], "obs_width": 2, "action_width": 1},
         "agents": {"a": agent},
         "files": {"agents/a.onnx": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}},
