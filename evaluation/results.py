@@ -14,8 +14,7 @@ from a2po.errors import BundleError, UserError
 from a2po.evaluation.locate import named
 from a2po.files import complete_file, sync, to_json, write_json
 from a2po.runtime.archive import pack
-from a2po.runtime.bundle import MANIFEST, Bundle, read_bundle
-from a2po.runtime.card import NAME as CARD
+from a2po.runtime.bundle import CARD, MANIFEST, Bundle, read_bundle
 from a2po.runtime.card import with_card
 
 SHORT = (

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from a2po.errors import WorkFailed
-from a2po.exporters.export import DEFAULT_OPSET
+from a2po.exporters.options import DEFAULT_OPSET
+from a2po.exporters.plain import lower
 from a2po.exporters.wrapper import ActorGraph
 
 ALLOWED_DOMAINS = ("", "ai.onnx")
@@ -27,6 +28,8 @@ DTYPES = {"action_mask": torch.bool, "agent": torch.int32}
 """Of the inputs that are no floats."""
 TRACE_BATCH = 3
 """Any number but 0 and 1, which the tracer would treat as special."""
+
+_TEMPLATES: dict[tuple[Any, ...], onnx.ModelProto] = {}
 
 
 class _OpenGraph(nn.Module):
@@ -47,6 +50,17 @@ def trace_key(graph: ActorGraph) -> tuple[Any, ...]:
     """Graphs with equal keys differ in their numbers only."""
     numbers = tuple((name, tuple(value.shape)) for name, value in graph.state_dict().items())
     return graph.actor.shape, graph.clip, numbers, tuple(graph.ports.inputs)
+
+
+def template(graph: ActorGraph, opset: int = DEFAULT_OPSET, profile: str = "standard") -> onnx.ModelProto:
+    """The trace of graphs of this shape, which is made once in a process.
+
+    Raises: as ``trace`` and ``lower``.
+    """
+    key = (trace_key(graph), opset, profile)
+    if key not in _TEMPLATES:
+        _TEMPLATES[key] = trace(graph, opset) if profile == "standard" else lower(template(graph), opset)
+    return _TEMPLATES[key]
 
 
 def trace(graph: ActorGraph, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:

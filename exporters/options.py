@@ -58,6 +58,10 @@ class ExportOptions:
                 f"--opset {self.opset}: with --profile {self.profile} a2po writes ONNX opsets {offered[0]} to {offered[-1]}{older}; "
                 f"{DEFAULT_OPSET} suits most engines"
             )
+        if self.sign is not None:
+            from a2po.runtime.signature import private_key
+
+            private_key(self.sign)
 
     def _check_weights_only(self) -> None:
         default = ExportOptions()

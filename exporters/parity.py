@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from a2po.envs.play import calling
-from a2po.envs.protocol import VectorEnv
+from a2po.envs.protocol import TaskSpec, VectorEnv
 from a2po.errors import WorkFailed
 from a2po.exporters.wrapper import ActorGraph
 from a2po.networks.distributions import ILLEGAL_LOGIT
@@ -47,8 +47,10 @@ class Recording:
     action_mask: np.ndarray | None  # [T, B, N, A]
     begun: np.ndarray  # [T, B] bool, an episode begins with this step
 
-    def of_agent(self, agent: int, obs_size: int, action_size: int, row: int) -> Seen:
+    def of_agent(self, spec: TaskSpec, name: str, row: int) -> Seen:
         """What one agent saw, at its real sizes. ``row`` is its place in a graph that several agents share."""
+        agent = spec.agents.index(name)
+        obs_size, action_size = spec.obs_sizes[agent], spec.action_sizes[agent]
         inputs = {
             "obs": self.obs[:, :, agent, :obs_size],
             "agent": np.full(self.begun.shape, row, np.int32),
@@ -75,6 +77,11 @@ class Seen:
     def feed(self, graph: ActorGraph, step: int, batch: int) -> dict[str, np.ndarray]:
         """What the first ``batch`` copies saw, for the graph's ports."""
         return {name: self.inputs[name][step, :batch] for name in graph.ports.inputs if name != "state_in"}
+
+    def greedy(self) -> Seen:
+        """The same with a noise that changes nothing."""
+        neutral = 0.5 if "action_mask" in self.inputs else 0.0
+        return Seen({**self.inputs, "noise": np.full_like(self.inputs["noise"], neutral)}, self.begun)
 
 
 @dataclass
@@ -129,11 +136,19 @@ def record(env: VectorEnv, team: TeamPolicy, steps: int = STEPS, seed: int = 0) 
 
 
 def prove(agent: str, graph: ActorGraph, session: onnxruntime.InferenceSession, seen: Seen) -> ParityReport:
-    """Replay what an agent saw through the torch actor and its file, in every batch size.
+    """``compare``, and no more than the tolerance.
 
     Raises:
-        ParityError: an output differs by more than the tolerance, or an action that is no tie.
+        ParityError: an output differs by more, or an action that is no tie.
     """
+    report = compare(agent, graph, session, seen)
+    if not report.passed:
+        raise ParityError(_failure(report))
+    return report
+
+
+def compare(agent: str, graph: ActorGraph, session: onnxruntime.InferenceSession, seen: Seen) -> ParityReport:
+    """Replay what an agent saw through the torch actor and its file, in every batch size."""
     steps, copies = seen.begun.shape
     sizes = tuple(batch for batch in BATCHES if batch <= copies)
     report = ParityReport(agent, steps, sizes, dict.fromkeys(graph.ports.outputs, 0.0))
@@ -148,8 +163,6 @@ def prove(agent: str, graph: ActorGraph, session: onnxruntime.InferenceSession, 
             outputs = dict(zip(graph.ports.outputs, session.run(list(graph.ports.outputs), feed), strict=True))
             state = outputs.get("state_out", state)
             _compare(report, step, {name: values[step][:batch] for name, values in expected.items()}, outputs, feed.get("noise"))
-    if not report.passed:
-        raise ParityError(_failure(report))
     return report
 
 

@@ -8,16 +8,25 @@ products of unsigned and signed bytes in 16 bits, which overflow.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from a2po.envs.protocol import VectorEnv
 from a2po.errors import WorkFailed
+from a2po.exporters import parity
+from a2po.exporters.groups import Group
+from a2po.exporters.manifest import onnx_file
+from a2po.exporters.return_change import EPISODES, change_of_return
+from a2po.runtime.actors import open_session
+from a2po.runtime.team import Team
+from a2po.training.runs import TrainedPolicy
 
 OPERATORS = ["MatMul"]
 """What is quantised; Gemm becomes MatMul before. Tables of ids and statistics stay as they are."""
@@ -48,7 +57,46 @@ def quantised(content: bytes) -> bytes:
     for field in ("metadata_props", "opset_import"):
         smaller.ClearField(field)
         getattr(smaller, field).extend(getattr(model, field))
-    return smaller.SerializeToString(deterministic=True)
+    result: bytes = smaller.SerializeToString(deterministic=True)
+    return result
+
+
+def measured_change(
+    policy: TrainedPolicy,
+    groups: Sequence[Group],
+    files: Mapping[str, bytes],
+    seen: parity.Recording,
+    teams: Sequence[Team],
+    open_env: Callable[[int], VectorEnv],
+) -> dict[str, Any]:
+    """What the manifest says about quantised actors.
+
+    Args:
+        policy: what was trained.
+        groups: the agents and their trained graphs.
+        files: the quantised actors by name.
+        seen: what the agents saw.
+        teams: the bundle before and after.
+        open_env: makes copies of the task.
+
+    Returns: action_agreement (share of the recorded greedy actions that stay, None where they are continuous), max_error (of an output,
+    as the parity gate measures it) and return (None where the exported agents are only a part of the team, which cannot play).
+    """
+    spec, reports = policy.team.spec, []
+    for group in groups:
+        session = open_session(files[onnx_file(group.stem)], onnx_file(group.stem), "cpu")
+        for row, name in enumerate(group.agents):
+            reports.append(parity.compare(name, group.graph, session, seen.of_agent(spec, name, row).greedy()))
+    actions = sum(report.actions for report in reports)
+    change = None
+    if len(reports) == len(spec.agents):
+        with closing(open_env(EPISODES)) as env:
+            change = change_of_return(env, *teams, seed=policy.config.seed)
+    return {
+        "action_agreement": 1 - sum(report.mismatches for report in reports) / actions if actions else None,
+        "max_error": max(max(report.max_error.values()) for report in reports),
+        "return": change,
+    }
 
 
 def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -110,9 +110,18 @@ def read_bundle(path: Path | str) -> Bundle:
     path = Path(path)
     if os.path.isfile(path / "bundle" / MANIFEST):  # unlike Path.is_file, it says no to a name that is too long
         path = path / "bundle"
-    files = _read_files(path)
+    return check_bundle(path, _read_files(path))
+
+
+def check_bundle(path: Path, files: Mapping[str, bytes]) -> Bundle:
+    """The bundle of these files by name, which lie at ``path`` or are to go there.
+
+    Raises:
+        BundleError: as ``read_bundle``.
+    """
     if MANIFEST not in files:
         raise BundleError(f"'{path}' is no bundle: it has no {MANIFEST} ('a2po export' writes bundles)")
+    files = dict(files)
     text = files.pop(MANIFEST)
     manifest = _read_manifest(path, text)
     _check_files(path, manifest["files"], files)

@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-NAME = "MODEL_CARD.md"
-CARD = """---
+from a2po.runtime.bundle import CARD
+
+PAGE = """---
 {head}---
 
 # {title}
@@ -39,7 +40,7 @@ def with_card(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The manifest with the hash of its card, and the card."""
     card = model_card(manifest).encode()
     entry = {"sha256": hashlib.sha256(card).hexdigest(), "bytes": len(card)}
-    return {**manifest, "files": dict(sorted({**manifest["files"], NAME: entry}.items()))}, card
+    return {**manifest, "files": dict(sorted({**manifest["files"], CARD: entry}.items()))}, card
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:
@@ -49,7 +50,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     plays = any(entry.get("file") for entry in agents.values())
     name, algorithm = _text(task.get("name")), _text(training.get("algorithm")).upper()
     sections = [_checked(manifest), _quantised(manifest), _latency(manifest), _evaluated(manifest)]
-    return CARD.format(
+    return PAGE.format(
         head=_head(manifest, f"{algorithm} on {name}", plays=plays),
         title=f"{algorithm} on {name}",
         count=f"{len(agents)} agents" if len(agents) != 1 else "one agent",
