@@ -44,9 +44,7 @@ def export(
     profile: Annotated[
         Profile, typer.Option(help="plain, for engines that lag: no LayerNormalization, nothing that came after opset 13.")
     ] = Profile.standard,
-    noise: Annotated[
-        bool, typer.Option("--noise", help="Actors that sample, with an input for the noise: equal in every language.")
-    ] = False,
+    noise: Annotated[bool, typer.Option("--noise", help="Actors that sample, with an input for noise: equal in every language.")] = False,
     quantize: Annotated[
         Quantization | None, typer.Option(help="Weights of one byte; what that changes is measured.", show_default=False)
     ] = None,

@@ -52,10 +52,9 @@ def export(
     from a2po.training.runs import make_env, open_policy
 
     policy = open_policy(run, checkpoint, say=say)
-    if noise and policy.config.algorithm in Q_LEARNERS:
-        say(
-            f"{policy.config.algorithm} learns values, not probabilities: with noise its actors take the values for a policy, which they are not"
-        )
+    name = policy.config.algorithm
+    if noise and name in Q_LEARNERS:
+        say(f"{name} learns values, not probabilities: actors that sample take the values for a policy, which they are not")
     return build_bundle(
         policy, lambda copies: make_env(policy.config, copies, seed=policy.config.seed), agents=agents, output=output, options=options
     )
