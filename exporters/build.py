@@ -17,6 +17,7 @@ from a2po.exporters.manifest import agent_entry, battle_file, build_manifest, on
 from a2po.exporters.onnx_model import fill, template
 from a2po.exporters.options import ExportOptions
 from a2po.exporters.quantise import measured_change, quantised
+from a2po.exporters.recording import RECURRENT_STEPS, STEPS, Recording, record
 from a2po.exporters.write import check_target, complete, write_bundle
 from a2po.runtime.actors import open_session
 from a2po.runtime.bundle import check_bundle
@@ -68,10 +69,9 @@ def build_bundle(
     return path
 
 
-def _record(policy: TrainedPolicy, open_env: OpenEnv) -> parity.Recording:
+def _record(policy: TrainedPolicy, open_env: OpenEnv) -> Recording:
     with closing(open_env(max(parity.BATCHES))) as env:
-        steps = parity.RECURRENT_STEPS if policy.team.recurrent else parity.STEPS
-        return parity.record(env, policy.team, steps, seed=policy.config.seed)
+        return record(env, policy.team, RECURRENT_STEPS if policy.team.recurrent else STEPS, seed=policy.config.seed)
 
 
 def _onnx_bytes(policy: TrainedPolicy, group: Group, options: ExportOptions) -> bytes:
@@ -80,7 +80,7 @@ def _onnx_bytes(policy: TrainedPolicy, group: Group, options: ExportOptions) -> 
     return fill(template(group.graph, options.opset, options.profile), group.graph, metadata)
 
 
-def _prove(policy: TrainedPolicy, groups: Sequence[Group], actors: Mapping[str, bytes], seen: parity.Recording) -> dict[str, Any]:
+def _prove(policy: TrainedPolicy, groups: Sequence[Group], actors: Mapping[str, bytes], seen: Recording) -> dict[str, Any]:
     """The report of the proof for every agent.
 
     Raises:
@@ -89,8 +89,8 @@ def _prove(policy: TrainedPolicy, groups: Sequence[Group], actors: Mapping[str, 
     reports: dict[str, parity.ParityReport] = {}
     for group in groups:
         session = open_session(actors[onnx_file(group.stem)], onnx_file(group.stem), "cpu")
-        for row, name in enumerate(group.agents):
-            reports[name] = parity.prove(name, group.graph, session, seen.of_agent(policy.team.spec, name, row))
+        proofs = parity.prove(group.agents, group.graph, session, seen.of_agents(policy.team.spec, group.agents))
+        reports.update(zip(group.agents, proofs, strict=True))
     return parity.summary([reports[name] for name in policy.team.spec.agents if name in reports])
 
 

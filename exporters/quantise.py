@@ -23,6 +23,7 @@ from a2po.errors import WorkFailed
 from a2po.exporters import parity
 from a2po.exporters.groups import Group
 from a2po.exporters.manifest import onnx_file
+from a2po.exporters.recording import Recording
 from a2po.exporters.return_change import EPISODES, change_of_return
 from a2po.runtime.actors import open_session
 from a2po.runtime.team import Team
@@ -65,7 +66,7 @@ def measured_change(
     policy: TrainedPolicy,
     groups: Sequence[Group],
     files: Mapping[str, bytes],
-    seen: parity.Recording,
+    seen: Recording,
     teams: Sequence[Team],
     open_env: Callable[[int], VectorEnv],
 ) -> dict[str, Any]:
@@ -82,11 +83,10 @@ def measured_change(
     Returns: action_agreement (share of the recorded greedy actions that stay, None where they are continuous), max_error (of an output,
     as the parity gate measures it) and return (None where the exported agents are only a part of the team, which cannot play).
     """
-    spec, reports = policy.team.spec, []
+    spec, reports = policy.team.spec, list[parity.ParityReport]()
     for group in groups:
         session = open_session(files[onnx_file(group.stem)], onnx_file(group.stem), "cpu")
-        for row, name in enumerate(group.agents):
-            reports.append(parity.compare(name, group.graph, session, seen.of_agent(spec, name, row).greedy()))
+        reports += parity.compare(group.agents, group.graph, session, seen.of_agents(spec, group.agents).greedy())
     actions = sum(report.actions for report in reports)
     change = None
     if len(reports) == len(spec.agents):
