@@ -1,8 +1,8 @@
 """The profile ``plain``: a graph for engines that lag behind ONNX.
 
-Three operators have come late, or changed late: LayerNormalization (opset 17), Split with ``num_outputs`` (18) and Shape with
-``start`` and ``end`` (15). They are written with older ones here. What is left has the same form in every opset from 13 on, but for the
-axes of ReduceMean (18), which onnx's own version converter turns round.
+Some operators have come late, or changed late: LayerNormalization (opset 17), Split with ``num_outputs`` (18), Shape with ``start``
+and ``end`` (15), Reshape with ``allowzero`` (14). They are written with older ones here. What is left has the same form in every
+opset from 13 on, but for the axes of ReduceMean (18), which onnx's own version converter turns round.
 """
 
 from __future__ import annotations
@@ -102,10 +102,19 @@ def _shape(node: onnx.NodeProto, constants: _Constants, sizes: dict[str, int]) -
     yield helper.make_node("Slice", [f"{out}_all", *bounds, constants.name([0])], [out])
 
 
+def _reshape(node: onnx.NodeProto, constants: _Constants, sizes: dict[str, int]) -> Iterator[onnx.NodeProto]:
+    """Without the attribute that says what a zero means, where there is none."""
+    shape = next((numpy_helper.to_array(tensor) for tensor in constants.graph.initializer if tensor.name == node.input[1]), None)
+    if shape is None or not shape.all():
+        raise WorkFailed("the actor reshapes in a way that the profile plain cannot write")
+    yield helper.make_node("Reshape", list(node.input), list(node.output))
+
+
 _REWRITES: dict[str, Callable[[onnx.NodeProto, _Constants, dict[str, int]], Iterator[onnx.NodeProto]]] = {
     "LayerNormalization": _layer_normalization,
     "Split": _split,
     "Shape": _shape,
+    "Reshape": _reshape,
 }
 
 

@@ -140,11 +140,15 @@ def _quantised(manifest: Mapping[str, Any]) -> str:
     change, agreement = _part(measured, "return"), measured.get("action_agreement")
     same = f"{agreement:.2%} of the greedy actions are the same; " if _is_number(agreement) else ""
     bounds = f" (95 % interval {_bounds(change.get('interval'))})" if _bounds(change.get("interval")) else ""
-    episodes, error = _number(change.get("episodes")), _number(measured.get("max_error"))
+    error = _number(measured.get("max_error"))
+    told = f"**Quantised to int8**: on the same recording {same}the largest difference of an output is {error}."
+    if not change:
+        return f"{told} What it changes about the return is not measured: a part of a team cannot play alone."
+    episodes = _number(change.get("episodes"))
     before, after, difference = (_number(change.get(key)) for key in ("float", "int8", "difference"))
     return (
-        f"**Quantised to int8**: on the same recording {same}the largest difference of an output is {error}. Mean return over {episodes} "
-        f"episodes played twice from the same seeds: {before} before, {after} after, a difference of {difference}{bounds}."
+        f"{told} Mean return over {episodes} episodes played twice from the same seeds: {before} before, {after} after, "
+        f"a difference of {difference}{bounds}."
     )
 
 
