@@ -20,7 +20,8 @@ from a2po.exporters.quantise import measured_change, quantised
 from a2po.exporters.recording import RECURRENT_STEPS, STEPS, Recording, record
 from a2po.exporters.write import check_target, complete, write_bundle
 from a2po.runtime.actors import open_session
-from a2po.runtime.bundle import check_bundle
+from a2po.runtime.bundle import bundle_of
+from a2po.runtime.latency import measure
 from a2po.runtime.team import Team
 from a2po.training.runs import TrainedPolicy
 
@@ -59,12 +60,13 @@ def build_bundle(
             report = _prove(policy, groups, actors, seen)
         manifest = build_manifest(policy, _entries(policy, groups, options), report, options)
         if options.quantize:
-            smaller = {name: quantised(content) for name, content in actors.items()}
-            teams = [_team(path, manifest, {**files, **form}) for form in (actors, smaller)]
-            manifest["quantization"] = measured_change(policy, groups, smaller, seen, teams, open_env)
-            actors = smaller
+            whole = _team(path, manifest, {**files, **actors})
+            actors = {onnx_file(group.stem): quantised(actors[onnx_file(group.stem)], group.graph) for group in groups}
+            teams = whole, _team(path, manifest, {**files, **actors})
+            manifest["quantization"] = measured_change(policy, groups, seen, teams, open_env)
         if options.writes_onnx:
             files.update(actors)
+            manifest["latency"] = measure(_team(path, manifest, files))
     write_bundle(path, complete(manifest, files, options.sign))
     return path
 
@@ -107,4 +109,4 @@ def _entries(policy: TrainedPolicy, groups: Sequence[Group], options: ExportOpti
 
 def _team(path: Path, manifest: dict[str, Any], files: Mapping[str, bytes]) -> Team:
     """The team of files that are not written yet, read as they will be read."""
-    return Team(check_bundle(path, complete(manifest, files)))
+    return Team(bundle_of(path, complete(manifest, files)))

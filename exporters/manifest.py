@@ -51,7 +51,7 @@ def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str, row: i
         "file": onnx_file(stem) if options.writes_onnx else None,
         "weights": weights_file(stem) if options.writes_weights else None,
         "row": row,
-        "observation": {"size": spec.obs_sizes[agent], "features": list(spec.feature_names[agent])},
+        "observation": {"size": spec.obs_sizes[agent], "clip": graph.clip, "features": list(spec.feature_names[agent])},
         "action": action,
         "state": dict(zip(("num_layers", "hidden_size"), shape.state_shape, strict=True)),
         "inputs": list(graph.ports.inputs),

@@ -113,7 +113,7 @@ def fill(template: onnx.ModelProto, graph: ActorGraph, metadata: Mapping[str, st
     model = _strip(model)
     for key in sorted(metadata):
         model.metadata_props.add(key=key, value=metadata[key])
-    content: bytes = _check(model, graph).SerializeToString(deterministic=True)
+    content: bytes = checked(model, graph).SerializeToString(deterministic=True)
     return content
 
 
@@ -129,8 +129,12 @@ def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _check(model: onnx.ModelProto, graph: ActorGraph) -> onnx.ModelProto:
-    """Shapes inferred, the checker satisfied, standard operators only, nothing outside the file, batch axis free."""
+def checked(model: onnx.ModelProto, graph: ActorGraph) -> onnx.ModelProto:
+    """The model with its shapes: the checker is satisfied, operators are standard, nothing is outside the file, the batch axis is free.
+
+    Raises:
+        WorkFailed: it is not so.
+    """
     try:
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
         onnx.checker.check_model(model, full_check=True)

@@ -8,7 +8,7 @@ products of unsigned and signed bytes in 16 bits, which overflow.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,9 +23,13 @@ from a2po.errors import WorkFailed
 from a2po.exporters import parity
 from a2po.exporters.groups import Group
 from a2po.exporters.manifest import onnx_file
+from a2po.exporters.onnx_model import checked
 from a2po.exporters.recording import Recording
 from a2po.exporters.return_change import EPISODES, change_of_return
+from a2po.exporters.wrapper import ActorGraph
 from a2po.runtime.actors import open_session
+from a2po.runtime.differences import ParityReport
+from a2po.runtime.drawn import drawn_differences
 from a2po.runtime.team import Team
 from a2po.training.runs import TrainedPolicy
 
@@ -33,8 +37,8 @@ OPERATORS = ["MatMul"]
 """What is quantised; Gemm becomes MatMul before. Tables of ids and statistics stay as they are."""
 
 
-def quantised(content: bytes) -> bytes:
-    """The model with its weights as uint8. Ports and metadata stay. Equal input gives equal bytes.
+def quantised(content: bytes, graph: ActorGraph) -> bytes:
+    """An actor's file with its weights as uint8. Ports and metadata stay. Equal input gives equal bytes.
 
     Raises:
         WorkFailed: it has no layer that could be quantised.
@@ -50,44 +54,35 @@ def quantised(content: bytes) -> bytes:
         smaller = onnx.load(target)
     if not any(node.op_type == "MatMulInteger" for node in smaller.graph.node):
         raise WorkFailed("--quantize int8: this actor has no layer that could be quantised")
-    for attribute in ("producer_name", "ir_version"):
-        setattr(smaller, attribute, getattr(model, attribute))
-    smaller.ClearField("producer_version")
-    smaller.graph.name = model.graph.name
-    del smaller.graph.value_info[:]
-    for field in ("metadata_props", "opset_import"):
-        smaller.ClearField(field)
-        getattr(smaller, field).extend(getattr(model, field))
-    result: bytes = smaller.SerializeToString(deterministic=True)
+    model.graph.CopyFrom(smaller.graph)  # and not what the quantiser says of itself
+    del model.graph.value_info[:]
+    model.graph.name = "actor"
+    result: bytes = checked(model, graph).SerializeToString(deterministic=True)
     return result
 
 
 def measured_change(
-    policy: TrainedPolicy,
-    groups: Sequence[Group],
-    files: Mapping[str, bytes],
-    seen: Recording,
-    teams: Sequence[Team],
-    open_env: Callable[[int], VectorEnv],
+    policy: TrainedPolicy, groups: Sequence[Group], seen: Recording, teams: tuple[Team, Team], open_env: Callable[[int], VectorEnv]
 ) -> dict[str, Any]:
     """What the manifest says about quantised actors.
 
     Args:
         policy: what was trained.
         groups: the agents and their trained graphs.
-        files: the quantised actors by name.
         seen: what the agents saw.
-        teams: the bundle before and after.
+        teams: before and after.
         open_env: makes copies of the task.
 
     Returns: action_agreement (share of the recorded greedy actions that stay, None where they are continuous), max_error (of an output,
-    as the parity gate measures it) and return (None where the exported agents are only a part of the team, which cannot play).
+    as the parity gate measures it), drawn_error (the same on the inputs that ``a2po verify`` draws, None in a bundle without weights)
+    and return (None where the exported agents are only a part of the team, which cannot play).
     """
-    spec, reports = policy.team.spec, list[parity.ParityReport]()
+    spec, reports, bundle = policy.team.spec, list[ParityReport](), teams[1].bundle
+    sessions = {file: open_session(bundle.files[file], file, "cpu") for file in (onnx_file(group.stem) for group in groups)}
     for group in groups:
-        session = open_session(files[onnx_file(group.stem)], onnx_file(group.stem), "cpu")
-        reports += parity.compare(group.agents, group.graph, session, seen.of_agents(spec, group.agents).greedy())
+        reports += parity.compare(group.agents, group.graph, sessions[onnx_file(group.stem)], seen.of_agents(spec, group.agents).greedy())
     actions = sum(report.actions for report in reports)
+    drawn = drawn_differences(bundle, sessions).values() if bundle.agents[0].weights else ()
     change = None
     if len(reports) == len(spec.agents):
         with closing(open_env(EPISODES)) as env:
@@ -95,6 +90,7 @@ def measured_change(
     return {
         "action_agreement": 1 - sum(report.mismatches for report in reports) / actions if actions else None,
         "max_error": max(max(report.max_error.values()) for report in reports),
+        "drawn_error": max((found.largest for found in drawn), default=None),
         "return": change,
     }
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from a2po.envs.episodes import episode_seed
-from a2po.envs.play import Act, play
+from a2po.envs.play import Act, play, playable
 from a2po.envs.protocol import Observations, VectorEnv
 from a2po.runtime.team import Team
 from a2po.streams import stream_seed
@@ -68,9 +68,7 @@ def _player(team: Team) -> Act:
     def act(observations: Observations, begun: Tensor | None) -> Tensor:
         if begun is not None:
             team.reset(begun.cpu().numpy())
-        mask = observations.action_mask
-        if mask is not None:  # an agent that does not exist may have no legal action, and what it does is of no effect
-            mask = mask | ~(mask.any(dim=-1) | observations.alive).unsqueeze(-1)
+        mask = playable(observations)
         actions = team.act(observations.obs.cpu().numpy(), None if mask is None else mask.cpu().numpy())
         return torch.from_numpy(actions).to(observations.obs.device)
 

@@ -96,7 +96,7 @@ def make_policy(tmp_path):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build():
     def build_it(policy: TrainedPolicy, *, agents=None, output=None, **options) -> Path:
         return build_bundle(policy, open_env(policy), agents=agents, output=output, options=ExportOptions(**options))

@@ -19,6 +19,7 @@ from a2po.envs.registry import families
 from a2po.exporters.build import build_bundle
 from a2po.networks.team_policy import TeamPolicy
 from a2po.runtime import Team, read_bundle
+from a2po.runtime.verify import verify
 from a2po.testing import RandomPlayer
 from a2po.training.runs import TrainedPolicy, make_env
 
@@ -132,6 +133,8 @@ def test_a_team_is_exported_verified_and_plays_as_it_was_trained(kind, algorithm
     config = config_of(kind, algorithm, share_parameters=share, layer_norm=algorithm == "happo", **network)
     policy = trained(config, tmp_path / "run")
     path = build_bundle(policy, lambda copies: make_env(config, COPIES, seed=1))
+    verified = verify(path)
+    assert verified["passed"] and not [check for check in verified["checks"] if not check["passed"] and check["name"] != "signature"]
     exported, team, state = Team.load(path), policy.team, policy.team.initial_state(COPIES)
     assert read_bundle(path).manifest["training"]["algorithm"] == algorithm
     resets = 0

@@ -17,6 +17,7 @@ from a2po.errors import BundleError, UserError
 from a2po.exporters.export import export
 from a2po.exporters.options import ExportOptions
 from a2po.runtime import Team, read_bundle
+from a2po.runtime.verify import verify
 from a2po.training.runs import create_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,10 @@ def manifest_of(path: Path) -> dict:
     return json.loads((path / "manifest.json").read_text())
 
 
+def assert_verified(path: Path) -> None:
+    assert [(check["name"], check["detail"]) for check in verify(path)["checks"] if check["passed"] is False] == []
+
+
 @pytest.fixture(autouse=True)
 def short_proofs(monkeypatch):
     monkeypatch.setattr("a2po.exporters.build.STEPS", 40)
@@ -54,6 +59,7 @@ def test_plain_is_proven_from_opset_13_on(make_policy, build, task, network, noi
     for opset in (13, 15, 17, 21):
         path = build(policy, opset=opset, profile="plain", noise=noise)  # which passes the gate
         assert manifest_of(path)["onnx"] == {"opset": opset, "batch": "dynamic", "profile": "plain", "noise": noise, "quantize": None}
+        assert_verified(path)
         for model in models(path):
             assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]
             assert model.ir_version == onnx.helper.find_min_ir_version_for(list(model.opset_import))
@@ -89,6 +95,7 @@ def test_int8_has_small_weights_and_a_measured_change(make_policy, build, tmp_pa
         assert list(after.metadata_props) == list(before.metadata_props)
     sizes = [sum(file.stat().st_size for file in (path / "agents").iterdir()) for path in (whole, small)]
     assert sizes[1] < 0.75 * sizes[0]
+    assert_verified(small)
     manifest = manifest_of(small)
     measured, change = manifest["quantization"], manifest["quantization"]["return"]
     assert manifest["onnx"]["quantize"] == "int8" and manifest["parity"]["max_error"] <= 1e-5  # of the actors before
@@ -107,8 +114,8 @@ def test_a_broken_quantisation_shows_in_what_is_measured(make_policy, build, mon
 
     genuine = building.quantised
 
-    def forgetful(content):
-        model = onnx.load_from_string(genuine(content))
+    def mistaken(content, graph):
+        model = onnx.load_from_string(genuine(content, graph))
         for tensor in model.graph.initializer:
             if tensor.name.endswith("_scale"):
                 tensor.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(tensor), tensor.name))
@@ -116,7 +123,7 @@ def test_a_broken_quantisation_shows_in_what_is_measured(make_policy, build, mon
 
     policy = make_policy("matrix/climbing")
     good = manifest_of(build(policy, quantize="int8"))["quantization"]
-    monkeypatch.setattr(building, "quantised", forgetful)
+    monkeypatch.setattr(building, "quantised", mistaken)
     bad = manifest_of(build(policy, quantize="int8"))["quantization"]
     assert good["action_agreement"] > 0.95 > bad["action_agreement"]
     assert bad["max_error"] > 10 * good["max_error"]
@@ -133,6 +140,7 @@ def test_formats(make_policy, build, format, kinds):
     path = build(make_policy(share_parameters=True), format=format)
     bundle = read_bundle(path)
     assert {Path(name).suffix for name in bundle.files} == {*kinds, ".md"}
+    assert_verified(path)
     for agent in bundle.agents:
         assert (bool(agent.file), bool(agent.weights)) == (".onnx" in kinds, ".safetensors" in kinds)
     assert (bundle.manifest["onnx"] is None) == (bundle.manifest["parity"] is None) == (format == "safetensors")
