@@ -34,6 +34,8 @@ demo: $(VENV)/.installed-demo | system-packages ## train, export, evaluate and w
 	test -s "runs/$$name/report.html" || { echo "make demo: runs/$$name/report.html was not written" >&2; exit 1; }; \
 	echo; echo "The report: $(CURDIR)/runs/$$name/report.html"
 
+# The example in JavaScript is tested with the Debian packages nodejs and npm, or with any other node and npm that are there.
+test: NODE := node:nodejs npm:npm
 test: $(VENV)/.installed-test | system-packages ## run all tests (PYTEST_ARGS="tests/unit -k gae")
 	@$(PYTHON) -m pytest -q $(PYTEST_ARGS)
 
@@ -83,19 +85,20 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@$(PIP) install -e '.[train,cpu,report,dev]' -c constraints.txt
 	@touch $@ $(VENV)/.installed-demo
 
-# Without these packages everything works but pictures and videos, so a failure here stops nothing.
+# Without these packages everything works but pictures, videos and the test of the JavaScript example, so a failure stops nothing.
 system-packages:
 	@command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || exit 0; \
 	missing=; \
 	for package in $(RENDER_PACKAGES); do \
 		dpkg-query -W -f='$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
 	done; \
+	for tool in $(NODE); do command -v "$${tool%:*}" >/dev/null || missing="$$missing $${tool#*:}"; done; \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ]; then \
-		echo "Installing Debian packages for rendering:$$missing"; \
+		echo "Installing Debian packages:$$missing"; \
 		export DEBIAN_FRONTEND=noninteractive; \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; } >/dev/null 2>&1 && exit 0; \
-		echo "That did not work. Pictures and videos need: apt-get install -y$$missing"; \
+		echo "That did not work. Pictures, videos and some tests need: apt-get install -y$$missing"; \
 	else \
-		echo "Pictures and videos need: sudo apt-get install -y$$missing"; \
+		echo "Pictures, videos and some tests need: sudo apt-get install -y$$missing"; \
 	fi

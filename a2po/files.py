@@ -19,6 +19,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def existing(path: Path | str, folder: Path) -> Path:
+    """``path``, or what has this name in ``folder`` where that alone is there: ``runs/first`` for ``first``."""
+    return folder / path if not os.path.exists(path) and os.path.exists(folder / path) else Path(path)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically."""
     replace_text(path, to_json(value))

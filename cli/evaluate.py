@@ -11,6 +11,7 @@ import typer
 
 from a2po.cli.bar import progress_bar
 from a2po.cli.task_options import TaskOptions, parse_task_options
+from a2po.cli.teammates import TeammateOptions, parse_teammates
 
 ALL = "all"
 """Each opponent that the task knows by name."""
@@ -45,6 +46,7 @@ def evaluate(
         str | None,
         typer.Option(help="Who leads the other side: a name that the task knows, a bundle, a run, or all names.", show_default=False),
     ] = None,
+    teammate: TeammateOptions = None,
     num_envs: Annotated[
         int | None, typer.Option(min=1, help="Copies that play at once; by default chosen to divide the episodes.", show_default=False)
     ] = None,
@@ -64,6 +66,7 @@ def evaluate(
         arguments: dict[str, Any] = {
             **{"player": player, "episodes": episodes, "policy": policy.value, "seed": seed, "deterministic": not sampled, "task": task},
             **{"options": parse_task_options(option), "num_envs": num_envs, "report": report, "say": say},
+            "teammates": parse_teammates(teammate),
         }
         if opponent == ALL:
             result = evaluate_opponents(bundle, progress=told, **arguments)

@@ -17,10 +17,12 @@ def inspect(
 ) -> None:
     """Show what a bundle holds: agents, observations and actions by name, parity, evaluation, origin. Every hash is checked."""
     from a2po.cli.show import show_bundle, show_run
-    from a2po.evaluation.locate import find_bundle, is_run
+    from a2po.evaluation.locate import RUNS, find_bundle, is_run
     from a2po.evaluation.run_facts import run_facts
+    from a2po.files import existing
     from a2po.runtime.bundle import read_bundle
 
+    path = None if path is None else existing(path, RUNS)
     facts = run_facts(path) if path is not None and is_run(path) else None
     if path is None or facts is None or facts["bundle"]:
         bundle = read_bundle(find_bundle(path))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from a2po.cli.task_options import TaskOptions, parse_task_options
+from a2po.cli.teammates import TeammateOptions, parse_teammates
 from a2po.errors import UserError
 
 
@@ -29,6 +30,7 @@ def play(
     ] = None,
     random: Annotated[bool, typer.Option("--random", help="The same as --player random.")] = False,
     option: TaskOptions = None,
+    teammate: TeammateOptions = None,
     video: Annotated[Path | None, typer.Option(help="Film it: a name with .mp4 or .gif.", show_default=False)] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps in all.", show_default=False)] = None,
@@ -66,6 +68,7 @@ def play(
             bundle,
             task=task,
             task_options=parse_task_options(option),
+            teammates=parse_teammates(teammate),
             run=run,
             checkpoint=checkpoint,
             player="random" if random else player,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from a2po.evaluation.figures import options_text
+from a2po.evaluation.figures import options_text, teammates_text
 from a2po.runtime.bundle import AgentSpec, Bundle
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _greedy(evaluation: dict[str, Any]) -> str:
 def show_evaluation(result: dict[str, Any]) -> None:
     """The result of an evaluation."""
     console = Console(emoji=False)
-    if result["actions"] == "scripted":
+    if _by_a_script(result):
         console.print(_script(result))
     else:
         who = "the exported ONNX actors" if result["policy"] == "onnx" else "the torch checkpoint"
@@ -93,8 +93,9 @@ def show_evaluation(result: dict[str, Any]) -> None:
         console,
         [
             *_options_row(result),
+            *teammates_row(result),
             ("episodes", f"{played}, {result['invalid_episodes']} invalid"),
-            ("interval", f"{_methods(result)}, over episodes" + ("" if result["actions"] == "scripted" else " of this one trained team")),
+            ("interval", f"{_methods(result)}, over episodes" + _of_whom(result)),
             ("speed", f"{result['steps_per_s']:,.0f} steps per second, {result['wall_time_s']:.1f} s"),
             ("written", ", ".join(path for path in (result["file"], result["report"]) if path) or _unwritten(result)),
         ],
@@ -104,7 +105,7 @@ def show_evaluation(result: dict[str, Any]) -> None:
 def show_play(result: dict[str, Any]) -> None:
     """The episodes that were played, and the video."""
     console = Console(emoji=False)
-    if result["actions"] == "scripted":
+    if _by_a_script(result):
         console.print(_script(result))
     else:
         who = str(_dict(result["bundle"]).get("path")) if result["policy"] == "onnx" else f"{result['run']}, {result['checkpoint']}"
@@ -119,7 +120,7 @@ def show_play(result: dict[str, Any]) -> None:
         cells = [str(episode["episode"]), _count(episode["length"]), number(episode["return"])]
         table.add_row(*map(escape, [*cells, *(number(episode.get(name)) for name in metrics), remark]))
     console.print(table)
-    show_pairs(console, _options_row(result))
+    show_pairs(console, [*_options_row(result), *teammates_row(result)])
     if result["video"]:
         video = result["video"]
         speed = f", {video['speed']:g} x real time" if video["speed"] else ""
@@ -129,12 +130,31 @@ def show_play(result: dict[str, Any]) -> None:
 
 def _options_row(result: dict[str, Any]) -> list[tuple[str, str]]:
     """The options that took the place of the team's own; a script's line names all that it plays with."""
-    given = {} if result["actions"] == "scripted" else result["options_given"]
+    given = {} if _by_a_script(result) else result["options_given"]
     return [("options", f"{options_text(given)}, given in place of the team's own")] if given else []
 
 
 def _unwritten(result: dict[str, Any]) -> str:
-    return "nothing: --json prints the result" if result["actions"] == "scripted" else "nothing"
+    return "nothing: --json prints the result" if _by_a_script(result) else "nothing"
+
+
+def _by_a_script(result: dict[str, Any]) -> bool:
+    """A script plays where no team does; teams may play beside it."""
+    return result["bundle"] is None and result["run"] is None
+
+
+def teammates_row(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Who played for some of the agents; a script's line does not tell how their actions came about."""
+    if not result["teammates"]:
+        return []
+    how = f" ({result['actions']} actions)" if _by_a_script(result) and result["actions"] != "scripted" else ""
+    return [("teammates", teammates_text(result["teammates"]) + how)]
+
+
+def _of_whom(result: dict[str, Any]) -> str:
+    if result["actions"] == "scripted":
+        return ""
+    return " of this one mixed team" if result["teammates"] else " of this one trained team"
 
 
 def _script(result: dict[str, Any]) -> str:

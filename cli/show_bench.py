@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from a2po.cli.show import interval, number, show_pairs
+from a2po.cli.show import interval, number, show_pairs, teammates_row
 from a2po.evaluation.bench_verdict import bounds, level, points
 
 LINES_AROUND = 11
@@ -79,4 +79,4 @@ def show_opponents(result: dict[str, Any]) -> None:
     played = f"{first['episodes']} against each, the same seeds, by quota over {first['copies']} copies, seed {first['seed']}"
     written = [found["file"] for found in results.values() if found["file"]]
     kept = f"{len(written)} results, the last {written[-1]}" if written else "nothing: --json prints the results"
-    show_pairs(console, [("episodes", played), ("written", kept)])
+    show_pairs(console, [*teammates_row(first), ("episodes", played), ("written", kept)])

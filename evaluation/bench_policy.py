@@ -19,7 +19,7 @@ from a2po.evaluation.task_choice import own_options, task_to_play
 
 if TYPE_CHECKING:
     from a2po.envs.perturbation import Perturbation
-    from a2po.evaluation.contestants import Contestant
+    from a2po.evaluation.contestant import Contestant
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
@@ -122,15 +122,13 @@ def _changes(contestant: Contestant, task: str, options: Mapping[str, Any]) -> l
         UserError: nothing, or the team does not fit.
     """
     from a2po.envs.registry import check_task, families_with, make, perturbations
-    from a2po.training.fit import check_fits
 
     check_task(task)
     family, offering = task.split("/", 1)[0], families_with("perturbations")
     if ":" in task or family not in offering:
         raise UserError(f"'{task}' has no rules that bench-policy could change; tasks of {' and '.join(offering)} have")
     with closing(make(task, 1, num_threads=1, **options)) as env:
-        if contestant.description is not None:
-            check_fits(contestant.what, contestant.description, env.spec)
+        contestant.check_fits(env.spec)
         return perturbations(env)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,54 +12,32 @@ from a2po.envs.play import Act
 from a2po.envs.protocol import VectorEnv
 from a2po.envs.registry import scripted_player
 from a2po.errors import BundleError, CheckpointError, UserError
-from a2po.evaluation.locate import find_bundle, is_run, run_of
-from a2po.evaluation.players import BundlePlayer
+from a2po.evaluation.contestant import Contestant
+from a2po.evaluation.locate import RUNS, find_bundle, is_run, run_of
+from a2po.evaluation.players import BundlePlayer, PartPlayer
 from a2po.evaluation.results import Home
-from a2po.runtime.bundle import Bundle, read_bundle
+from a2po.files import existing
+from a2po.runtime.bundle import read_bundle
 from a2po.runtime.team import Team
 from a2po.streams import generator
-from a2po.training.fit import Description, describe_bundle, describe_task
+from a2po.training.fit import describe_bundle, describe_task, fitting_agents
 from a2po.training.greedy import TeamActor
 from a2po.training.runs import TrainedPolicy, newest_run, open_policy
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """Who plays, and where the result goes."""
-
-    policy: str  # onnx, torch or the name of a script
-    home: Home | None  # None: nothing keeps it
-    task: str
-    options: dict[str, Any]
-    what: str
-    origin: dict[str, Any]
-    description: Description | None  # None fits every task
-    player: Callable[[VectorEnv, int | None], Act]  # (environment, seed of the noise or None for greedy) -> actions
-    bundle: Bundle | None
-
-    @property
-    def scripted(self) -> bool:
-        """A script plays, no team."""
-        return self.home is None
-
-    def act(self, env: VectorEnv, seed: int, *, deterministic: bool) -> Act:
-        """The player at the table of ``env``. A script is given its seed in any case."""
-        return self.player(env, seed if self.scripted or not deterministic else None)
-
-    def actions(self, *, deterministic: bool) -> str:
-        """How the actions come about."""
-        return "scripted" if self.scripted else "greedy" if deterministic else "sampled"
-
-
 def exported(path: Path | str | None) -> Contestant:
     """The actors of a bundle."""
     bundle = read_bundle(find_bundle(path))
-    team = Team(bundle)
+    team, description = Team(bundle), describe_bundle(bundle)
 
     def player(env: VectorEnv, seed: int | None) -> Act:
-        return BundlePlayer(team, env.device, None if seed is None else np.random.default_rng(seed))
+        noise = None if seed is None else np.random.default_rng(seed)
+        agents = fitting_agents(description, env.spec)
+        if agents == list(env.spec.agents) == list(team.agents):
+            return BundlePlayer(team, env.device, noise)
+        return PartPlayer(team, agents, env.spec, env.device, noise)
 
     training = bundle.manifest.get("training") or {}
     return Contestant(
@@ -74,7 +50,7 @@ def exported(path: Path | str | None) -> Contestant:
             **{key: training.get(key) for key in ("run", "algorithm", "step", "checkpoint")},
             "bundle": {"path": str(bundle.path), "manifest_sha256": bundle.manifest_sha256, "fingerprint": bundle.fingerprint},
         },
-        describe_bundle(bundle),
+        description,
         player,
         bundle,
     )
@@ -134,8 +110,8 @@ def _run_and_bundle(path: Path | str | None) -> tuple[Path, Path | None]:
     except BundleError:
         if path is None:
             return newest_run(), None
-        if is_run(Path(path)):
-            return Path(path), None
+        if is_run(existing(path, RUNS)):
+            return existing(path, RUNS), None
         raise
     run = run_of(bundle)
     if run is None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from a2po.errors import UserError, at_least, did_you_mean, require
 from a2po.evaluation import results
 from a2po.evaluation.measure import play_episodes
 from a2po.evaluation.opponents import opponent_options
 from a2po.evaluation.task_choice import options_to_play, own_options, plain_options, task_to_play
+
+if TYPE_CHECKING:
+    from a2po.evaluation.teammates import Teammates
 
 Say = Callable[[str], None]
 POLICIES = ("onnx", "torch")
@@ -27,6 +30,7 @@ def evaluate(
     task: str | None = None,
     options: Mapping[str, Any] | None = None,
     opponent: str | None = None,
+    teammates: Teammates | None = None,
     num_envs: int | None = None,
     num_threads: int | None = None,
     report: bool = False,
@@ -49,6 +53,9 @@ def evaluate(
         options: of the task, in place of those that the team was trained with; the others stay as they were. Where they differ from
             the team's own, the bundle's manifest keeps the summary that it has.
         opponent: who leads the other side, in tasks that have the option ``opponent``: a name that the task knows, a bundle or a run.
+        teammates: who plays some of the agents in place of the bundle: ``{"agent_1": WHO}``. The agents are a name, several with commas
+            between or patterns with ``*``; WHO is a bundle, a run (its bundle), or a scripted player of the task. The manifest keeps
+            the summary that it has.
         num_envs: copies that play at once; by default chosen to divide the episodes evenly.
         num_threads: simulator threads; by default one per core.
         report: write the HTML report as well.
@@ -61,16 +68,18 @@ def evaluate(
         UserError: the bundle is missing, altered or does not fit the task, an argument is wrong, or a package is missing.
         WorkFailed: too many episodes ended in a fault.
     """
-    others = {"seed": seed, "num_envs": num_envs, "deterministic": deterministic, "report": report}
+    others = {"seed": seed, "num_envs": num_envs, "deterministic": deterministic, "report": report, "teammates": teammates}
     check_arguments(bundle, player, policy, episodes, others)
     from a2po.envs.play import one_torch_thread
     from a2po.evaluation.contestants import contestant_of
+    from a2po.evaluation.teammates import with_teammates
 
     contestant = contestant_of(bundle, player, policy, task, say)
     home = contestant.home
     if home is not None:
         home.check_writable()
     name = task_to_play(contestant, task)
+    contestant = with_teammates(contestant, teammates, name, deterministic=deterministic)
     given = plain_options(opponent_options(name, opponent, options))
     chosen = options_to_play(contestant, name, given)
     with one_torch_thread():
@@ -90,7 +99,8 @@ def evaluate(
     if home is None:
         return {**result, "file": None, "report": None}
     file = results.written(lambda: results.write_result(home, result), "the result", say)
-    if contestant.bundle is not None and policy == "onnx" and name == contestant.task and chosen == own_options(contestant, name):
+    as_trained = name == contestant.task and chosen == own_options(contestant, name) and not contestant.teammates
+    if contestant.bundle is not None and policy == "onnx" and as_trained:
         results.note_in_manifest(contestant.bundle, results.short(result), say)
     if not report:
         return {**result, "file": file, "report": None}
@@ -110,7 +120,7 @@ def check_arguments(bundle: Path | str | None, player: str | None, policy: str, 
     at_least(1, episodes=episodes, num_envs=others.get("num_envs"))
     at_least(0, seed=others.get("seed"))
     require("evaluating", torch="train", gymnasium="train")
-    report, sampled = bool(others.get("report")), not others.get("deterministic", True)
+    report, sampled = bool(others.get("report")), not (others.get("deterministic", True) or others.get("teammates"))
     if report:
         require("the report", matplotlib="report", jinja2="report")
     excluded = {"bundle": bundle is not None, "policy torch": policy == "torch", "sampled actions": sampled, "report": report}

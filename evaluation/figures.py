@@ -32,6 +32,16 @@ def options_text(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {_value_text(value)}" for name, value in options.items())
 
 
+def teammates_text(teammates: Mapping[str, Any]) -> str:
+    """``agent_1: runs/other/bundle (0a1b2c3d); marine_3, marine_4: the player random``: a result's teammates, each with its agents."""
+    agents: dict[str, list[str]] = {}
+    for agent, who in teammates.items():
+        bundle = who.get("bundle") or {}
+        name = f"{bundle.get('path')} ({str(bundle.get('fingerprint'))[:8]})" if bundle else f"the player {who.get('player')}"
+        agents.setdefault(name, []).append(agent)
+    return "; ".join(f"{', '.join(names)}: {who}" for who, names in agents.items())
+
+
 def _value_text(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

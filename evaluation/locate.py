@@ -10,20 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from a2po.errors import BundleError, RunError, did_you_mean, require
+from a2po.files import existing
 
 RUNS = Path("runs")
 MANIFEST = "manifest.json"
 
 
 def find_bundle(path: Path | str | None = None, runs: Path = RUNS) -> Path:
-    """The bundle at ``path`` (a bundle, a .zip or a run folder), or the one that was exported last.
+    """The bundle at ``path`` (a bundle, a .zip, a run folder, or a run's name in ``runs``), or the one that was exported last.
 
     Raises:
         BundleError: there is none.
     """
     if path is None:
         return newest_bundle(runs)
-    path = Path(path)
+    path = existing(path, runs)
     for candidate in (path, path / "bundle"):
         if (candidate / MANIFEST).is_file():
             return named(candidate)
@@ -69,13 +70,12 @@ def find_runs(names: Sequence[Path | str], runs: Path = RUNS) -> list[Path]:
 
 
 def _runs_at(name: Path, runs: Path) -> list[Path]:
-    matches: list[Path] = [name]
     if any(letter in str(name) for letter in "*?["):
         root = Path(name.anchor)
         pattern = str(name.relative_to(root)) if name.anchor else str(name)
         matches = sorted(root.glob(pattern)) or sorted(runs.glob(pattern))
-    elif not name.exists() and (runs / name).exists():
-        matches = [runs / name]
+    else:
+        matches = [existing(name, runs)]
     found = []
     for path in matches:
         found += [path] if is_run(path) else sorted((config.parent for config in path.glob("**/config.toml")), key=str)

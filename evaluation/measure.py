@@ -15,7 +15,7 @@ from a2po.evaluation.statistics import summary
 
 if TYPE_CHECKING:
     from a2po.envs.protocol import EpisodeRecord
-    from a2po.evaluation.contestants import Contestant
+    from a2po.evaluation.contestant import Contestant
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Played:
     """By copy and then in order; those that a fault ended are among them."""
     metrics: tuple[str, ...]
     wall_time_s: float
+    teammates: Mapping[str, Any]
+    """Agent -> who played it in place of the team."""
 
     @property
     def valid(self) -> list[EpisodeRecord]:
@@ -38,6 +40,7 @@ class Played:
         valid = self.valid
         return {
             **self.facts,
+            "teammates": dict(self.teammates),
             "episodes": len(valid),
             "invalid_episodes": len(self.records) - len(valid),
             **summary([record["return"] for record in valid]),
@@ -71,12 +74,10 @@ def play_episodes(
     from a2po.envs.play import copies_for, play
     from a2po.envs.registry import make
     from a2po.streams import stream_seed
-    from a2po.training.fit import check_fits
 
     copies = min(num_envs or copies_for(episodes), episodes)
     with closing(make(task, copies, seed=stream_seed(seed, "bundle evaluation"), num_threads=num_threads, **options)) as env:
-        if contestant.description is not None:
-            check_fits(contestant.what, contestant.description, env.spec)
+        contestant.check_fits(env.spec)
         act = contestant.act(env, seed, deterministic=deterministic)
         begin = time.perf_counter()
         try:
@@ -85,7 +86,7 @@ def play_episodes(
             raise WorkFailed(f"the evaluation was given up: {error}") from error
         wall_time_s = time.perf_counter() - begin
         facts = {"task": task, "task_options": dict(options), "copies": copies, "seed": seed, "wall_time_s": round(wall_time_s, 3)}
-        return Played(facts, records, env.spec.metrics, wall_time_s)
+        return Played(facts, records, env.spec.metrics, wall_time_s, contestant.seated(env.spec))
 
 
 def _metric(values: list[Any]) -> dict[str, Any]:

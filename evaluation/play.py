@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from a2po.envs.play import Act
     from a2po.envs.protocol import VectorEnv
     from a2po.evaluation.camera import Tally
-    from a2po.evaluation.contestants import Contestant
+    from a2po.evaluation.contestant import Contestant
+    from a2po.evaluation.teammates import Teammates
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -37,6 +38,7 @@ def play(
     video: Path | str | None = None,
     options: VideoOptions | None = None,
     task_options: Mapping[str, Any] | None = None,
+    teammates: Teammates | None = None,
     progress: Progress | None = None,
     say: Say = print,
 ) -> dict[str, Any]:
@@ -58,6 +60,7 @@ def play(
         video: an .mp4 or .gif file to write. Frames are written as they come.
         options: how the video looks.
         task_options: of the task, in place of those that the team was trained with; the others stay as they were.
+        teammates: who plays some of the agents in place of the team, as in ``a2po.evaluate``.
         progress: told the steps so far, and the most there can be.
         say: where notices go.
 
@@ -70,7 +73,7 @@ def play(
         WorkFailed: the video could not be written, or the simulation failed.
     """
     _check_arguments(bundle, run, checkpoint, player, task, episodes, steps, seed)
-    if player is not None and not deterministic:
+    if player is not None and not deterministic and not teammates:
         raise UserError(f"player {player} and sampled actions exclude each other: a script has no probabilities")
     path, options = None if video is None else Path(video), options or VideoOptions()
     if path is not None:
@@ -78,15 +81,18 @@ def play(
     require("playing", torch="train", gymnasium="train")
     from a2po.envs.play import one_torch_thread
     from a2po.envs.registry import make
+    from a2po.evaluation.teammates import with_teammates
     from a2po.streams import stream_seed
 
     with one_torch_thread():  # one copy gives them nothing to do
         contestant = _contestant(bundle, run, checkpoint, player, task, say)
         name = task_to_play(contestant, task, option="")
+        contestant = with_teammates(contestant, teammates, name, deterministic=deterministic)
         env_options = options_to_play(contestant, name, task_options)
         with closing(make(name, 1, seed=stream_seed(seed, "bundle evaluation"), **env_options)) as env:
             begin = time.perf_counter()
-            _check_fits(contestant, env)
+            contestant.check_fits(env.spec)
+            seated = contestant.seated(env.spec)
             act = contestant.act(env, seed, deterministic=deterministic)
             tally, filmed = _play(env, act, episodes, steps, path, options, progress)
             wall_time_s = round(time.perf_counter() - begin, 3)
@@ -96,7 +102,7 @@ def play(
         "actions": contestant.actions(deterministic=deterministic),
         **contestant.origin,
         **{"task": name, "task_options": env_options, "options_given": plain_options(task_options)},
-        **{"seed": seed, "wall_time_s": wall_time_s},
+        **{"teammates": seated, "seed": seed, "wall_time_s": wall_time_s},
         "episodes": tally.episodes,
         "video": filmed,
     }
@@ -124,13 +130,6 @@ def _contestant(
     if player is not None:
         return scripted(player, task or DEFAULT_TASK)
     return exported(bundle) if run is None else trained(run, say, checkpoint)
-
-
-def _check_fits(contestant: Contestant, env: VectorEnv) -> None:
-    from a2po.training.fit import check_fits
-
-    if contestant.description is not None:
-        check_fits(contestant.what, contestant.description, env.spec)
 
 
 def _play(

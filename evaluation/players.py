@@ -1,12 +1,15 @@
-"""An exported team at an environment's table: tensors in, actions out."""
+"""An exported team, a part of one, or several players together at an environment's table: tensors in, actions out."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from a2po.envs.protocol import Observations
+from a2po.envs.play import Act
+from a2po.envs.protocol import Observations, TaskSpec
 from a2po.runtime.team import Team
 
 
@@ -25,6 +28,58 @@ class BundlePlayer:
         if mask is not None:
             # An agent that does not exist may have no legal action. What it does is of no effect, so all are allowed.
             mask = mask | ~(mask.any(dim=-1) | observations.alive).unsqueeze(-1)
-        legal = None if mask is None else mask.cpu().numpy()
-        actions = self.team.act(observations.obs.cpu().numpy(), legal, noise=self.noise)
+        actions = self.actions(observations.obs.cpu().numpy(), None if mask is None else mask.cpu().numpy())
         return torch.from_numpy(actions).to(self.device)
+
+    def actions(self, obs: np.ndarray, action_mask: np.ndarray | None) -> np.ndarray:
+        """The same for obs [B, N, O] and masks [B, N, A] or None."""
+        chosen: np.ndarray = self.team.act(obs, action_mask, noise=self.noise)
+        return chosen
+
+
+class PartPlayer(BundlePlayer):
+    """Plays a bundle's actors for some agents of a task that may have others besides; the rows of the others are zeros."""
+
+    def __init__(
+        self, team: Team, agents: Sequence[str], spec: TaskSpec, device: torch.device, noise: np.random.Generator | None = None
+    ) -> None:
+        super().__init__(team, device, noise)
+        self.spec, self.rows = spec, {name: spec.agents.index(name) for name in agents}
+
+    def actions(self, obs: np.ndarray, action_mask: np.ndarray | None) -> np.ndarray:
+        """Every agent gets its rows at its real sizes."""
+        sizes, widths = self.spec.action_sizes, self.spec.obs_sizes
+        own = {name: obs[:, row, : widths[row]] for name, row in self.rows.items()}
+        masks = None if action_mask is None else {name: action_mask[:, row, : sizes[row]] for name, row in self.rows.items()}
+        chosen = self.team.act(own, masks, noise=self.noise)
+        if self.spec.discrete:
+            actions = np.zeros(obs.shape[:2], np.int64)
+            for name, row in self.rows.items():
+                actions[:, row] = chosen[name]
+        else:
+            actions = np.zeros((*obs.shape[:2], self.spec.max_action_size), np.float32)
+            for name, row in self.rows.items():
+                actions[:, row, : sizes[row]] = chosen[name]
+        return actions
+
+
+class MixedPlayer:
+    """Several players at one table, each with the rows of its agents; the rows of all of them are the task's.
+
+    Everybody plays as if alone, with memory and noise of its own, and the actions of its own rows count. So an agent does beside
+    strangers what it would do in its team, on the same observations and with the same seed.
+    """
+
+    def __init__(self, players: Sequence[tuple[Act, Sequence[int]]]) -> None:
+        self.players = players
+
+    def __call__(self, observations: Observations, begun: Tensor | None) -> Tensor:
+        """Actions int64 [B, N] or float32 [B, N, A]."""
+        mixed: Tensor | None = None
+        for act, rows in self.players:
+            actions = act(observations, begun)
+            if mixed is None:
+                mixed = actions.clone()
+            mixed[:, list(rows)] = actions[:, list(rows)]
+        assert mixed is not None
+        return mixed

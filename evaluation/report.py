@@ -9,7 +9,7 @@ from typing import Any
 
 from a2po.errors import BundleError, require
 from a2po.evaluation.diagnostics_plot import diagnostics_picture
-from a2po.evaluation.figures import interval_of, number, options_text
+from a2po.evaluation.figures import interval_of, number, options_text, teammates_text
 from a2po.evaluation.plots import learning_curve
 from a2po.evaluation.results import Home, read_results
 from a2po.files import replace_text
@@ -29,7 +29,7 @@ def write_report(home: Home) -> Path:
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(number=number, interval=interval_of, options=options_text)
+    environment.filters.update(number=number, interval=interval_of, options=options_text, teammates=teammates_text)
     template = environment.from_string(resources.files("a2po.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8"))
     try:
         facts = _facts(home)

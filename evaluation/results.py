@@ -95,10 +95,15 @@ def _is_result(value: Any) -> bool:
         and "mean" in value["length"]
         and all(key in value for key in (*SHORT, "step", "algorithm"))
         and isinstance(value.get("options_given", {}), dict)
+        and _are_teammates(value.get("teammates", {}))
         and all(key in summary for summary in summaries for key in ("mean", "interval", "std", "min", "max"))
         and (value["step"] is None or isinstance(value["step"], int))
         and all(_is_interval(summary["interval"]) for summary in summaries)
     )
+
+
+def _are_teammates(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(who, dict) and isinstance(who.get("bundle") or {}, dict) for who in value.values())
 
 
 def _is_interval(bounds: Any) -> bool:

@@ -11,7 +11,7 @@ from a2po.errors import TaskError, UserError
 from a2po.runtime.schema import RESERVED
 
 if TYPE_CHECKING:
-    from a2po.evaluation.contestants import Contestant
+    from a2po.evaluation.contestant import Contestant
 
 
 def task_to_play(contestant: Contestant, task: str | None, option: str = "--task ") -> str:

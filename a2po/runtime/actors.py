@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from a2po.errors import BundleError, DependencyError, did_you_mean, require
 from a2po.runtime.bundle import MANIFEST, AgentSpec, Bundle
+from a2po.runtime.onnx_file import check_file
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,6 +35,7 @@ class Actors:
 
     def __init__(self, bundle: Bundle, file: str, provider: str, threads: int = 1) -> None:
         self.agents = tuple(agent for agent in bundle.agents if agent.file == file)
+        check_file(bundle.files[file], f"'{bundle.path}': {file}")
         self.session = open_session(bundle.files[file], file, provider, threads)
         self.device = PROVIDERS[provider].device
         self._check(bundle, file)
@@ -119,6 +121,7 @@ def open_session(content: bytes, file: str, provider: str, threads: int = 1) -> 
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
     options.log_severity_level = 3  # errors only
+    options.add_session_config_entry("session.strict_shape_type_inference", "1")  # results are as large as the file says, or it is refused
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[(name, settings)])
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class of their own

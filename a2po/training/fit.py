@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,32 +39,43 @@ def describe_bundle(bundle: Bundle) -> Description:
     return {agent.name: describe(agent) for agent in bundle.agents}
 
 
-def check_fits(what: str, team: Description, spec: TaskSpec) -> None:
+def check_fits(what: str, team: Description, spec: TaskSpec, agents: Sequence[str] | None = None) -> None:
     """The team can play the task.
 
     Args:
         what: the team in words, for the message.
         team: its description.
         spec: the task.
+        agents: those that it plays where others play the rest; by default it must have the task's agents and no others.
 
     Raises:
         BundleError: saying what differs.
     """
-    problems = differences(team, spec)
+    problems = differences(team, spec, agents)
     if problems:
         raise BundleError(f"{what} does not fit '{spec.task}': {'; '.join(problems)}")
 
 
-def differences(team: Description, spec: TaskSpec) -> list[str]:
+def fitting_agents(team: Description, spec: TaskSpec) -> list[str]:
+    """The agents of the task that the team can play, in the task's order."""
+    return [name for name, needs in describe_task(spec).items() if name in team and not _differences(team[name], needs)]
+
+
+def differences(team: Description, spec: TaskSpec, agents: Sequence[str] | None = None) -> list[str]:
     """What keeps a team from playing a task, in words; agents that share a problem share its line. Empty where it fits."""
     task = describe_task(spec)
-    if list(team) != list(task):
+    lacking = [name for name in agents or () if name not in team]
+    if lacking:
+        return [f"it has no agent {', '.join(lacking)} (it has: {', '.join(team)})"]
+    if agents is None and list(team) != list(task):
         missing, extra = [name for name in task if name not in team], [name for name in team if name not in task]
         parts = [f"it lacks {', '.join(missing)}"] * bool(missing) + [f"the task has no {', '.join(extra)}"] * bool(extra)
+        if missing and not extra:
+            parts = [f"{parts[0]}: let teammates play {'it' if len(missing) == 1 else 'these'}"]
         detail = " and ".join(parts) or f"their order is {', '.join(team)} instead of {', '.join(task)}"
         return [f"its agents differ ({detail})"]
     concerned: dict[str, list[str]] = {}
-    for name in task:
+    for name in task if agents is None else agents:
         for problem in _differences(team[name], task[name]):
             concerned.setdefault(problem, []).append(f"'{name}'")
     return [f"agent{'s' * (len(names) > 1)} {', '.join(names)}: {problem}" for problem, names in concerned.items()]

@@ -15,7 +15,7 @@ from a2po.config import TrainConfig, override, to_toml, validate
 from a2po.envs.protocol import VectorEnv
 from a2po.envs.registry import make, pin
 from a2po.errors import CheckpointError, RunError, TaskError, did_you_mean
-from a2po.files import leftovers, replace_text, write_json
+from a2po.files import existing, leftovers, replace_text, write_json
 from a2po.networks.team_policy import TeamPolicy
 from a2po.provenance import PROVENANCE, provenance, read_provenance
 from a2po.runtime.schema import RESERVED
@@ -164,13 +164,13 @@ def make_env(config: TrainConfig, num_envs: int, seed: int, **changes: Any) -> V
 
 
 def open_policy(run: Path | str | None = None, checkpoint: str = "latest", say: Say = print) -> TrainedPolicy:
-    """Load the team of a run (the newest by default) from one of its checkpoints.
+    """Load the team of a run (a folder, or its name in ``runs``; the newest by default) from one of its checkpoints.
 
     Raises:
         RunError: there is no such run.
         CheckpointError: it has no such checkpoint, or none is whole.
     """
-    folder = Path(run) if run is not None else newest_run()
+    folder = existing(run, RUNS) if run is not None else newest_run()
     config = open_run(folder)
     name, state = Checkpoints(folder / "checkpoints").load(checkpoint, say)
     env = make_env(config, 1, config.seed)

@@ -11,6 +11,7 @@ from a2po.exporters import build as building
 from a2po.exporters import parity
 from a2po.exporters.onnx_model import fill
 from a2po.exporters.recording import record
+from a2po.runtime.differences import ILLEGAL_LOGIT
 
 
 def tampered(change):
@@ -123,7 +124,7 @@ def test_recording_holds_real_observations_and_single_choices(make_policy):
 @pytest.mark.parametrize(("error", "passed"), [(1e-4, True), (1e-2, False)])
 def test_logits_are_held_against_the_largest_of_their_row(error: float, passed: bool) -> None:
     """A trained team is sure of itself: beside a logit of 200 the rounding of a small one is that of sums of such terms."""
-    expected = {"logits": np.array([[200.0, 0.0, parity.ILLEGAL_LOGIT]], np.float32), "action": np.array([0])}
+    expected = {"logits": np.array([[200.0, 0.0, ILLEGAL_LOGIT]], np.float32), "action": np.array([0])}
     actual = {"logits": expected["logits"] + np.array([0.0, error, 0.0], np.float32), "action": np.array([0])}
     tally = parity.Tally(["marine"], ["logits"], 1, (1,))
     tally.add(0, expected, actual)
