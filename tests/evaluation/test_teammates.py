@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -28,13 +28,16 @@ CLIMBING, CHEETAH = "matrix/climbing", "mamujoco/HalfCheetah-2x3"
 MEMORY = {"hidden_sizes": (8,), "recurrent_layers": 1, "recurrent_size": 6}
 
 
-@pytest.fixture
-def run_of(tmp_path, monkeypatch, policy_at):
-    """``run_of(name, task, *actions)``: ``runs/name`` with a bundle, of random weights or of agents that always do the same."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, policy_at):
+    """What ``run_of`` gives, made once."""
+    made: dict[str, Path] = {}
 
-    def make_run(name: str, task: str, *actions: int, scale: float = 1.0, agents: list[str] | None = None, **network) -> Path:
-        run = Path("runs") / name
+    def write(name: str, task: str, *actions: int, scale: float = 1.0, agents: list[str] | None = None, **network) -> Path:
+        key = repr((name, task, actions, scale, agents, network))
+        if key in made:
+            return made[key]
+        run = made[key] = tmp_path_factory.mktemp("runs") / name
         policy = policy_at(run, task, **network)
         actors = policy.team.actors
         if actions:
@@ -47,7 +50,14 @@ def run_of(tmp_path, monkeypatch, policy_at):
         build_bundle(policy, lambda copies: make_env(policy.config, copies, seed=1), agents=agents, output=run / "bundle")
         return run
 
-    return make_run
+    return write
+
+
+@pytest.fixture
+def run_of(written, tmp_path, monkeypatch):
+    """``run_of(name, task, *actions)``: ``runs/name`` with a bundle, of random weights or of agents that always do the same."""
+    monkeypatch.chdir(tmp_path)
+    return lambda name, *what, **more: Path(shutil.copytree(written(name, *what, **more), Path("runs") / name))
 
 
 @pytest.mark.parametrize(("own", "other"), [((0, 0), (1, 2)), ((2, 1), (0, 0))])
@@ -232,8 +242,8 @@ def test_a_report_says_who_played(marines):
 )
 @pytest.mark.parametrize("name", ["evaluate", "play"])
 def test_what_a_user_can_mend(run, run_of, command, name, arguments, message):
-    os.rename(run_of("other", CLIMBING, 0, 0), "other")
-    os.rename(run_of("altered", "matrix/uneven"), "altered")
+    shutil.move(run_of("other", CLIMBING, 0, 0), "other")
+    shutil.move(run_of("altered", "matrix/uneven"), "altered")
     (Path("altered") / "bundle" / "MODEL_CARD.md").write_text("nonsense")
     options = [part for text in arguments for part in ("--teammate", text)]
     code, out, err = command(name, *(("runs/first",) if name == "evaluate" else ("--bundle", "runs/first")), *options)
