@@ -21,6 +21,7 @@ _PUBLIC = {
     "TrainProgress": "a2po.training.callback",
     "resolve": "a2po.config",
     "UserError": "a2po.errors",
+    "verify": "a2po.runtime.verify",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 __getattr__ = lazy_names(__name__, _PUBLIC)

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 import a2po
-from a2po.cli import bench_policy, check_env, evaluate, export, inspect, play, plot, presets, runs, sweep, sweep_run, tasks, train
+from a2po.cli import bench_policy, check_env, evaluate, export, inspect, play, plot, presets, runs, sweep, sweep_run, tasks, train, verify
 from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
 
 EXIT_INTERRUPTED = 130
@@ -46,6 +46,7 @@ app.command("bench-policy")(bench_policy.bench_policy)
 app.command("play")(play.play)
 app.command("plot")(plot.plot)
 app.command("inspect")(inspect.inspect)
+app.command("verify")(verify.verify)
 app.command("runs")(runs.runs)
 app.command("sweep")(sweep.sweep)
 app.command("sweep-run", hidden=True)(sweep_run.sweep_run)

@@ -18,6 +18,7 @@ from a2po.exporters import parity
 from a2po.exporters.export import DEFAULT_OPSET
 from a2po.exporters.manifest import agent_entry, battle_file, build_manifest, file_stem, onnx_metadata
 from a2po.exporters.onnx_model import fill, trace, trace_key
+from a2po.exporters.recording import RECURRENT_STEPS, STEPS, record
 from a2po.exporters.weights import sharing_key, weights_bytes
 from a2po.exporters.wrapper import ActorGraph, actor_graph, box_of
 from a2po.exporters.write import check_target, write_bundle
@@ -60,8 +61,7 @@ def build_bundle(
     path = check_target(policy.run / "bundle" if output is None else Path(output), own=output is None)
     groups = group_agents(policy, chosen, noise=noise)
     with one_torch_thread(), closing(open_env(max(parity.BATCHES))) as env:
-        steps = parity.RECURRENT_STEPS if policy.team.recurrent else parity.STEPS
-        recording = parity.record(env, policy.team, steps, seed=policy.config.seed)
+        recording = record(env, policy.team, RECURRENT_STEPS if policy.team.recurrent else STEPS, seed=policy.config.seed)
     files: dict[str, bytes] = {}
     entries: dict[str, Any] = {}
     reports: dict[str, parity.ParityReport] = {}
@@ -70,13 +70,13 @@ def build_bundle(
         stem = file_stem(group.agents[0], [Path(name).stem for name in files])
         content = _onnx_bytes(policy, group, templates, opset)
         files[f"agents/{stem}.onnx"], files[f"weights/{stem}.safetensors"] = content, group.weights
-        session = open_session(content, f"agents/{stem}.onnx", "cpu")
+        rows = [spec.agents.index(name) for name in group.agents]
         for place, name in enumerate(group.agents):
-            row = spec.agents.index(name)
-            entries[name] = agent_entry(spec, row, group.graph, stem, place)
-            seen = recording.of_agent(row, spec.obs_sizes[row], spec.action_sizes[row], place)
-            with one_torch_thread():
-                reports[name] = parity.prove(name, group.graph, session, seen)
+            entries[name] = agent_entry(spec, rows[place], group.graph, stem, place)
+        seen = recording.of_agents(rows, spec.obs_sizes[rows[0]], spec.action_sizes[rows[0]])
+        with one_torch_thread():
+            proofs = parity.prove(group.agents, group.graph, open_session(content, f"agents/{stem}.onnx", "cpu"), seen)
+        reports.update(zip(group.agents, proofs, strict=True))
     in_order = [name for name in spec.agents if name in entries]
     summary = parity.summary([reports[name] for name in in_order])
     write_bundle(

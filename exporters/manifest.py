@@ -40,7 +40,7 @@ def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str, row: i
         "file": f"agents/{stem}.onnx",
         "weights": f"weights/{stem}.safetensors",
         "row": row,
-        "observation": {"size": spec.obs_sizes[agent], "features": list(spec.feature_names[agent])},
+        "observation": {"size": spec.obs_sizes[agent], "clip": graph.clip, "features": list(spec.feature_names[agent])},
         "action": action,
         "state": dict(zip(("num_layers", "hidden_size"), shape.state_shape, strict=True)),
         "inputs": list(graph.ports.inputs),

@@ -95,7 +95,7 @@ def make_policy(tmp_path):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build():
     def build_it(policy: TrainedPolicy, **options) -> Path:
         return build_bundle(policy, open_env(policy), **options)

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from a2po.errors import BundleError, DependencyError, did_you_mean, require
 from a2po.runtime.bundle import MANIFEST, AgentSpec, Bundle
+from a2po.runtime.onnx_file import check_file
 
 if TYPE_CHECKING:
     import onnxruntime
 
-PROVIDERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "cpu": ("CPUExecutionProvider", {}),
+
+class Provider(NamedTuple):
+    """Where onnxruntime runs a graph."""
+
+    name: str
+    settings: dict[str, Any]
+    device: str | None
+    """Where recurrent memory stays between steps; None for main memory."""
+
+
+PROVIDERS = {
+    "cpu": Provider("CPUExecutionProvider", {}, None),
     # TensorFloat-32 would cost three decimal digits.
-    "cuda": ("CUDAExecutionProvider", {"use_tf32": 0}),
+    "cuda": Provider("CUDAExecutionProvider", {"use_tf32": 0}, "cuda"),
 }
 
 
 class Actors:
-    """The session of one file and the agents that play by it, batched together."""
+    """The session of one file and the agents that play by it."""
 
-    def __init__(self, bundle: Bundle, file: str, provider: str) -> None:
+    def __init__(self, bundle: Bundle, file: str, provider: str, threads: int = 1) -> None:
         self.agents = tuple(agent for agent in bundle.agents if agent.file == file)
-        self.session = open_session(bundle.files[file], file, provider)
+        check_file(bundle.files[file], f"'{bundle.path}': {file}")
+        self.session = open_session(bundle.files[file], file, provider, threads)
+        self.device = PROVIDERS[provider].device
         self._check(bundle, file)
-
-    def run(self, outputs: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """The named outputs for all rows of all agents."""
-        results: list[np.ndarray] = self.session.run(outputs, feed)
-        return results
 
     def _check(self, bundle: Bundle, file: str) -> None:
         """The graph's ports are the manifest's, and so is what the file says about itself: its hash does not cover the manifest."""
@@ -81,8 +87,15 @@ def shared(names: Mapping[str, tuple[str, ...]]) -> Any:
     return first if all(own == first for own in lists.values()) else lists
 
 
-def open_session(content: bytes, file: str, provider: str) -> onnxruntime.InferenceSession:
-    """A session with one thread and an explicit provider.
+def open_session(content: bytes, file: str, provider: str, threads: int = 1) -> onnxruntime.InferenceSession:
+    """A session with an explicit provider.
+
+    Args:
+        content: of the file.
+        file: its name, for messages.
+        provider: one of ``PROVIDERS``.
+        threads: that share the work of one step on the CPU. They sleep between steps: spinning, onnxruntime's default, would
+            use a whole core of the game's for every one of them. Waking them up takes longer than a step of a few rows.
 
     Raises:
         DependencyError: onnxruntime is missing or lacks the provider; it would otherwise fall back to the CPU in silence.
@@ -93,7 +106,7 @@ def open_session(content: bytes, file: str, provider: str) -> onnxruntime.Infere
     require("playing a bundle", onnxruntime="gpu" if provider == "cuda" else "cpu")
     import onnxruntime
 
-    name, settings = PROVIDERS[provider]
+    name, settings, _ = PROVIDERS[provider]
     available = onnxruntime.get_available_providers()
     if name not in available:
         raise DependencyError(
@@ -103,10 +116,12 @@ def open_session(content: bytes, file: str, provider: str) -> onnxruntime.Infere
     if provider == "cuda" and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
     options.log_severity_level = 3  # errors only
+    options.add_session_config_entry("session.strict_shape_type_inference", "1")  # results are as large as the file says, or it is refused
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[(name, settings)])
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class of their own

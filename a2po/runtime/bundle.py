@@ -25,6 +25,10 @@ UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, 
 """What reading a damaged folder or archive raises."""
 
 
+class NoBundle(BundleError):
+    """There is no bundle where one was looked for."""
+
+
 @dataclass(frozen=True)
 class AgentSpec:
     """What the manifest says about one agent."""
@@ -49,6 +53,8 @@ class AgentSpec:
     num_layers: int
     """L of the recurrent state [L, H]; 0 for an actor without one."""
     hidden_size: int
+    clip: float | None
+    """Largest absolute observation in units of its statistics; None where observations are not normalised."""
 
     @classmethod
     def from_manifest(cls, name: str, entry: Mapping[str, Any]) -> AgentSpec:
@@ -71,6 +77,9 @@ class AgentSpec:
             schema.numbers(action.get("high", []), f"agent '{name}': action.high"),
             schema.whole(state["num_layers"], f"agent '{name}': state.num_layers"),
             schema.whole(state["hidden_size"], f"agent '{name}': state.hidden_size"),
+            next(iter(schema.numbers([clip], f"agent '{name}': observation.clip")))
+            if (clip := observation.get("clip")) is not None
+            else None,
         )
         bounds = 0 if spec.discrete else spec.action_size
         sizes = (len(spec.features), len(spec.action_names), len(spec.low), len(spec.high))
@@ -107,21 +116,74 @@ def read_bundle(path: Path | str) -> Bundle:
     Raises:
         BundleError: there is none, its format is not ours, or a file is missing, altered or unknown.
     """
+    found = read_source(path)
+    check_files(found)
+    return parse_source(found)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A bundle as it was found: the manifest is JSON of our format, nothing else is known to be as it should."""
+
+    path: Path
+    text: bytes
+    """Of the manifest."""
+    manifest: dict[str, Any]
+    files: dict[str, bytes]
+    """All others."""
+
+
+def read_source(path: Path | str) -> Source:
+    """The bytes of a bundle.
+
+    Raises:
+        NoBundle: there is none.
+        BundleError: it cannot be read, or its manifest is not of our format.
+    """
     path = Path(path)
     if os.path.isfile(path / "bundle" / MANIFEST):  # unlike Path.is_file, it says no to a name that is too long
         path = path / "bundle"
     files = _read_files(path)
     if MANIFEST not in files:
-        raise BundleError(f"'{path}' is no bundle: it has no {MANIFEST} ('a2po export' writes bundles)")
+        raise NoBundle(f"'{path}' is no bundle: it has no {MANIFEST} ('a2po export' writes bundles)")
     text = files.pop(MANIFEST)
-    manifest = _read_manifest(path, text)
-    _check_files(path, manifest["files"], files)
+    return Source(path, text, _read_manifest(path, text), files)
+
+
+def check_files(source: Source) -> None:
+    """Every listed file is there with its size and hash, nothing else is, and all of them are of the kinds that a bundle holds.
+
+    Raises:
+        BundleError: saying which are not.
+    """
+    listed, files = source.manifest["files"], source.files
+    problems = [f"{name} is missing" for name in listed if name not in files]
+    problems += [f"{name} is no file of a bundle" for name in listed if not schema.FILE.fullmatch(name)]
+    problems += [f"{name} is not in the manifest{did_you_mean(name, set(listed) - set(files))}" for name in files if name not in listed]
+    for name, content in files.items():
+        if name in listed:
+            expected = str(listed[name].get("sha256")) if isinstance(listed[name], dict) else "nothing"
+            actual = hashlib.sha256(content).hexdigest()
+            if actual != expected:
+                problems.append(f"{name} was altered (SHA-256 {actual[:12]}…, the manifest says {expected[:12]}…)")
+    if problems:
+        raise BundleError(
+            f"the bundle '{source.path}' cannot be trusted: {'; '.join(sorted(problems))}. Export the run again, or copy it again"
+        )
+
+
+def parse_source(source: Source) -> Bundle:
+    """The bundle, when its files are checked.
+
+    Raises:
+        BundleError: a part of the manifest is not as it should be.
+    """
     try:
-        schema.check_parts(manifest)
-        agents = _read_agents(manifest, files)
+        schema.check_parts(source.manifest)
+        agents = _read_agents(source.manifest, source.files)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise BundleError(f"'{path}': {MANIFEST} is malformed ({type(error).__name__}: {error}); export the run again") from None
-    return Bundle(path, manifest, files, agents, hashlib.sha256(text).hexdigest())
+        raise BundleError(f"'{source.path}': {MANIFEST} is malformed ({type(error).__name__}: {error}); export the run again") from None
+    return Bundle(source.path, source.manifest, source.files, agents, hashlib.sha256(source.text).hexdigest())
 
 
 def _read_agents(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> tuple[AgentSpec, ...]:
@@ -134,6 +196,9 @@ def _read_agents(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> tup
     unlisted = {name for agent in agents for name in (agent.file, agent.weights) if name} - set(files)
     if not agents or unlisted:
         raise ValueError(f"no agents, or files that are not in the bundle: {sorted(unlisted)}")
+    for file in {agent.file for agent in agents if "agent" in agent.inputs}:
+        if [agent.row for agent in agents if agent.file == file] != list(range(sum(agent.file == file for agent in agents))):
+            raise ValueError(f"the agents of {file} have other rows than their order")
     if any(not agent.file and not agent.weights for agent in agents) or len({bool(agent.file) for agent in agents}) > 1:
         raise ValueError("some agents have no file")
     if len({agent.discrete for agent in agents}) > 1:
@@ -160,21 +225,6 @@ def _read_manifest(path: Path, text: bytes) -> dict[str, Any]:
     return result
 
 
-def _check_files(path: Path, listed: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Every listed file is there with its hash, nothing else is, and all of them are of the kinds that a bundle holds."""
-    problems = [f"{name} is missing" for name in listed if name not in files]
-    problems += [f"{name} is no file of a bundle" for name in listed if not schema.FILE.fullmatch(name)]
-    problems += [f"{name} is not in the manifest{did_you_mean(name, set(listed) - set(files))}" for name in files if name not in listed]
-    for name, content in files.items():
-        if name in listed:
-            expected = str(listed[name].get("sha256")) if isinstance(listed[name], dict) else "nothing"
-            actual = hashlib.sha256(content).hexdigest()
-            if actual != expected:
-                problems.append(f"{name} was altered (SHA-256 {actual[:12]}…, the manifest says {expected[:12]}…)")
-    if problems:
-        raise BundleError(f"the bundle '{path}' cannot be trusted: {'; '.join(sorted(problems))}. Export the run again, or copy it again")
-
-
 def _read_files(path: Path) -> dict[str, bytes]:
     """Relative name -> content, of a folder or a zip. Hidden files at the top (.gitattributes, .DS_Store) are no part of a bundle."""
     try:
@@ -182,9 +232,9 @@ def _read_files(path: Path) -> dict[str, bytes]:
             return _read_folder(path)
         if not path.exists():
             siblings = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise BundleError(f"there is no bundle '{path}'{did_you_mean(str(path), siblings)}")
+            raise NoBundle(f"there is no bundle '{path}'{did_you_mean(str(path), siblings)}")
         if not path.is_file():
-            raise BundleError(f"'{path}' is neither a folder nor a .zip")
+            raise NoBundle(f"'{path}' is neither a folder nor a .zip")
         with zipfile.ZipFile(path) as archive:
             _check_size(path, (entry.file_size for entry in archive.infolist()))
             return {name: content for name, content in unpack(archive, MANIFEST).items() if not name.startswith(".")}

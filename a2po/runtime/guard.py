@@ -80,31 +80,69 @@ def width_hint(agents: Iterable[AgentSpec], shape: tuple[int, ...]) -> str:
     return f": the last feature of agent '{widest.name}' is '{widest.features[-1]}' (index {widest.obs_size - 1})"
 
 
-def check_finite(agent: AgentSpec, obs: np.ndarray) -> None:
-    """No NaN and no infinity in one agent's observations [B, O].
+def not_finite(obs: np.ndarray) -> np.ndarray | None:
+    """Which rows of observations [R, O] hold a NaN or an infinity: [R] bool, None if none does."""
+    return None if bool(np.isfinite(obs).all()) else ~np.isfinite(obs).all(axis=1)
+
+
+def nothing_legal(action_mask: np.ndarray) -> np.ndarray | None:
+    """Which rows of masks [R, A] allow no action: [R] bool, None if none does."""
+    legal = np.asarray(action_mask.any(axis=1))
+    return None if bool(legal.all()) else ~legal
+
+
+def check_finite(agents: Sequence[AgentSpec], obs: np.ndarray) -> None:
+    """No NaN and no infinity in the observations [R, O] of agents that take turns in the rows.
 
     Raises:
-        ObservationError: naming the agent, the feature and the row.
+        ObservationError: naming the agent, the feature and the row of the game.
     """
-    if bool(np.isfinite(obs).all()):
+    if not_finite(obs) is None:
         return
-    row, index = (int(found) for found in np.argwhere(~np.isfinite(obs))[0])
-    others = int((~np.isfinite(obs)).sum()) - 1
-    more = f" (and {others} more)" if others else ""
-    raise ObservationError(
-        f"agent '{agent.name}': feature '{agent.features[index]}' (index {index}) is {obs[row, index]} in row {row}{more}"
-    )
+    for agent, own in _by_agent(agents, obs):
+        found = np.argwhere(~np.isfinite(own))
+        if len(found):
+            row, index = (int(place) for place in found[0])
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            raise ObservationError(
+                f"agent '{agent.name}': feature '{agent.features[index]}' (index {index}) is {own[row, index]} in row {row}{more}"
+            )
 
 
-def check_legal(agent: AgentSpec, action_mask: np.ndarray) -> None:
-    """At least one legal action in every row of one agent's mask [B, A].
+def check_legal(agents: Sequence[AgentSpec], action_mask: np.ndarray) -> None:
+    """At least one legal action in every row of masks [R, A] of agents that take turns in the rows.
 
     Raises:
-        ObservationError: naming the agent and the row.
+        ObservationError: naming the agent and the row of the game.
     """
-    legal = action_mask.any(axis=-1)
-    if not bool(legal.all()):
-        raise ObservationError(f"agent '{agent.name}': the action mask of row {int(np.argmin(legal))} allows no action")
+    stuck = nothing_legal(action_mask)
+    if stuck is not None:
+        agent, own = next((agent, own) for agent, own in _by_agent(agents, stuck) if own.any())
+        raise ObservationError(f"agent '{agent.name}': the action mask of row {int(own.argmax())} allows no action")
+
+
+def check_outputs(agents: Sequence[AgentSpec], obs: np.ndarray, broken: np.ndarray | None) -> None:
+    """No row [R] is ``broken``, which is None if none is: finite numbers [R, O] can be too large to compute with.
+
+    Raises:
+        ObservationError: naming the agent, the row of the game and the largest feature there.
+    """
+    if broken is not None:
+        agent, rows, seen = next(
+            (agent, own, seen)
+            for (agent, own), (_, seen) in zip(_by_agent(agents, broken), _by_agent(agents, obs), strict=True)
+            if own.any()
+        )
+        row = int(rows.argmax())
+        index = int(np.abs(seen[row]).argmax())
+        raise ObservationError(
+            f"agent '{agent.name}': its outputs for row {row} are not finite, though what it sees is; "
+            f"the largest there is feature '{agent.features[index]}' (index {index}), {seen[row, index]:.3g}"
+        )
+
+
+def _by_agent(agents: Sequence[AgentSpec], rows: np.ndarray) -> list[tuple[AgentSpec, np.ndarray]]:
+    return [(agent, rows[place :: len(agents)]) for place, agent in enumerate(agents)]
 
 
 def _array(value: Any, what: str) -> np.ndarray:

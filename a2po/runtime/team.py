@@ -2,58 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from a2po.errors import BundleError, ObservationError, did_you_mean
+from a2po.errors import BundleError, ObservationError, UserError, at_least, did_you_mean
 from a2po.runtime import guard
 from a2po.runtime.actors import Actors
-from a2po.runtime.bundle import AgentSpec, Bundle, read_bundle
-from a2po.runtime.sampling import sample_continuous, sample_discrete
+from a2po.runtime.bundle import Bundle, read_bundle
+from a2po.runtime.deadline import Deadline
+from a2po.runtime.faults import Fallback, either
+from a2po.runtime.forms import MASK, NOISE, OBSERVATION, Form, Forms
+from a2po.runtime.group import Group, Turn
+from a2po.runtime.memory import Memory
 
-Rows = dict[str, np.ndarray]
-"""Agent -> [B, ...] at its real sizes."""
+Played = list[tuple[np.ndarray, np.ndarray | None]]
+"""Of every part the actions [R] or [R, A], and which rows [R] of its outputs are not finite (None: all are)."""
+ON_FAULT = ("error", "fallback")
 
 
 class Team:
     """The actors of a bundle. ``Team.load(path)`` makes one.
 
     Letters: B rows (copies of the game), N agents, O and A the widths that observations and actions are padded to.
+    One thread at a time may use a team.
     """
 
-    def __init__(self, bundle: Bundle, provider: str = "cpu") -> None:
+    def __init__(
+        self, bundle: Bundle, provider: str = "cpu", *, threads: int = 1, on_fault: str = "error", deadline_ms: float | None = None
+    ) -> None:
+        _check_options(threads, on_fault, deadline_ms)
         if not bundle.agents[0].file:
             raise BundleError(f"'{bundle.path}' holds weights only, no ONNX actors to play: export the run again with --format all")
         self.bundle = bundle
-        self.provider = provider
-        self._specs = {agent.name: agent for agent in bundle.agents}
-        self._obs_width = int(bundle.manifest["task"]["obs_width"])
-        self._action_width = int(bundle.manifest["task"]["action_width"])
-        self._actors = [Actors(bundle, file, provider) for file in dict.fromkeys(agent.file for agent in bundle.agents)]
-        self._state: Rows = {}
-        self._bounds = {agent.name: (np.asarray(agent.low, np.float32), np.asarray(agent.high, np.float32)) for agent in bundle.agents}
+        self.provider, self.threads, self.on_fault = provider, threads, on_fault
+        files = dict.fromkeys(agent.file for agent in bundle.agents)
+        self._groups = [Group(Actors(bundle, file, provider, threads)) for file in files]
+        widths = int(bundle.manifest["task"]["obs_width"]), int(bundle.manifest["task"]["action_width"])
+        self._forms = Forms([group.agents for group in self._groups], bundle.agents, widths)
+        self.faults: Counter[tuple[str, str]] = Counter()
+        """How many rows a fallback has played, by (kind, agent); the kinds are ``observation``, ``mask``, ``output`` and ``late``."""
+        self._fallbacks = [Fallback(group.agents, self.faults) for group in self._groups]
+        self._deadline = None if deadline_ms is None else Deadline(deadline_ms)
+        self._mends = on_fault == "fallback" or deadline_ms is not None
 
     @classmethod
-    def load(cls, path: Path | str, provider: str = "cpu") -> Team:
+    def load(
+        cls, path: Path | str, provider: str = "cpu", *, threads: int = 1, on_fault: str = "error", deadline_ms: float | None = None
+    ) -> Team:
         """Read a bundle (a folder or a .zip), check every hash and open its actors.
 
         Args:
             path: the bundle.
-            provider: ``cpu`` or ``cuda``. There is no silent fallback from one to the other.
+            provider: ``cpu`` or ``cuda``. There is no silent fallback from one to the other. With ``cuda`` the memory of recurrent
+                agents stays on the device.
+            threads: that share one step on the CPU; they sleep in between. More than one is for hundreds of games at once: with a
+                few rows, waking them up takes longer than the step.
+            on_fault: what an observation that is not finite, a mask without a legal action, or outputs that are not finite do.
+                ``error`` raises. ``fallback`` plays on: such an agent repeats its action before if it is still legal, else takes
+                its first legal one, else action 0 (continuous: its action before, at first the one nearest to zero in the Box),
+                and its memory stays as it was. ``team.faults`` counts. Wrong shapes, types and names are always errors.
+            deadline_ms: how long ``act`` may take. When the actors are late, all agents' actions are those of a fallback, and
+                counted; the late step still enters the memory, and while it goes on, the next steps are late, too. It costs a
+                copy of the inputs and two changes of thread per step (``a2po.runtime.deadline``).
 
         Raises:
             BundleError: the bundle is missing, altered, incomplete or of another format.
             DependencyError: onnxruntime is missing or has no such provider.
+            UserError: an option is wrong.
         """
-        return cls(read_bundle(path), provider)
+        return cls(read_bundle(path), provider, threads=threads, on_fault=on_fault, deadline_ms=deadline_ms)
 
     @property
     def agents(self) -> tuple[str, ...]:
         """The agents' names, in the order of the rows of padded arrays."""
-        return tuple(self._specs)
+        return tuple(self._forms.agents)
 
     @property
     def task(self) -> str:
@@ -71,13 +97,21 @@ class Team:
         return self.bundle.agents[0].discrete
 
     @property
-    def memory(self) -> Rows:
-        """The recurrent states after the last step, agent -> float32 [B, L, H]; empty before the first one. May be set."""
-        return {name: state.copy() for name, state in self._state.items()}
+    def memory(self) -> dict[str, np.ndarray]:
+        """The recurrent states after the last step, agent -> float32 [B, L, H]; empty before the first one. May be set.
+
+        Setting it raises ObservationError for a wrong shape; agents that have no memory are passed over.
+        """
+        self._settle()
+        kept = (group.memory.by_agent() for group in self._groups if group.memory is not None)
+        return {name: values for own in kept for name, values in own.items()}
 
     @memory.setter
-    def memory(self, memory: Rows) -> None:
-        self._state = {name: np.array(state, np.float32) for name, state in memory.items()}
+    def memory(self, memory: dict[str, np.ndarray]) -> None:
+        self._settle()
+        for group in self._groups:
+            if group.memory is not None:
+                group.memory.set_by_agent(memory)
 
     def reset(self, rows: Any = None) -> None:
         """Forget the recurrent state of rows whose episode has just begun: [B] bool, or indices, or None for all.
@@ -85,11 +119,16 @@ class Team:
         Raises:
             ObservationError: there are no such rows.
         """
-        if rows is None:
-            self._state.clear()
-        chosen = {name: guard.rows_array(rows, len(state), f"agent '{name}': rows to reset") for name, state in self._state.items()}
-        for name, which in chosen.items():
-            self._state[name][which] = 0.0
+        self._settle()
+        keepers: list[Memory | Fallback] = [*(group.memory for group in self._groups if group.memory is not None), *self._fallbacks]
+        chosen = [
+            None
+            if rows is None or keeper.batch is None
+            else guard.rows_array(rows, keeper.batch, f"agent '{keeper.agents[0].name}': rows to reset")
+            for keeper in keepers
+        ]
+        for keeper, which in zip(keepers, chosen, strict=True):
+            keeper.forget(which)
 
     def act(self, obs: Any, action_mask: Any = None, *, noise: Any = None) -> Any:
         """One step of the whole team.
@@ -106,138 +145,68 @@ class Team:
         Raises:
             ObservationError: an input has a wrong shape or type, is not finite, or allows no action.
         """
-        as_dict = isinstance(obs, Mapping)
-        rows, batched = self._split("observation", obs, "obs", None)
-        agents = [self._specs[name] for name in rows]
-        self._check_finite(rows)
-        masks = self._masks(action_mask, agents, rows)
-        noises = self._noises(noise, agents, rows)
-        actions: Rows = {}
-        for actors in self._actors:
-            present = [agent for agent in actors.agents if agent.name in rows]
-            if present:
-                actions.update(self._play(actors, present, rows, masks, noises))
-        if as_dict:
-            return {name: actions[name] if batched else actions[name][0] for name in rows}
-        padded = self._pad(actions)
-        return padded if batched else padded[0]
-
-    def _play(self, actors: Actors, agents: list[AgentSpec], rows: Rows, masks: Rows | None, noises: Rows | None) -> Rows:
-        """The actions of the agents that share one file, in one run of its graph."""
-
-        def together(parts: Rows) -> np.ndarray:
-            return parts[agents[0].name] if len(agents) == 1 else np.concatenate([parts[agent.name] for agent in agents])
-
-        feed = {"obs": together(rows)}
-        if masks is not None:
-            feed["action_mask"] = together(masks)
-        ports, batch = agents[0].inputs, len(rows[agents[0].name])
-        if "agent" in ports:
-            feed["agent"] = np.repeat(np.array([agent.row for agent in agents], np.int32), batch)
-        if "noise" in ports:  # noise that is the same for all actions is none
-            feed["noise"] = (
-                np.full((len(feed["obs"]), agents[0].action_size), 0.5 * self.discrete, np.float32) if noises is None else together(noises)
-            )
-        if noises is None or "noise" in ports:
-            outputs = ["action"]
+        turns, form = self._read(obs, action_mask, noise)
+        for turn in turns:
+            self._inspect(turn)
+        if self._deadline is None:
+            played = self._play(turns)
         else:
-            outputs = ["logits"] if self.discrete else ["mean", "log_std"]
-        if agents[0].num_layers:
-            feed["state_in"] = together({agent.name: self._state_of(agent, len(rows[agent.name])) for agent in agents})
-            outputs = [*outputs, "state_out"]
-        results = actors.run(outputs, feed)
-        if agents[0].num_layers:
-            self._state.update(_apart(results.pop(), agents, rows))
-        if noises is None or "noise" in ports:
-            return _apart(results[0], agents, rows)
-        if self.discrete:
-            return _apart(sample_discrete(results[0], together(noises)), agents, rows)
-        means, log_stds = (_apart(result, agents, rows) for result in results)
-        return {name: sample_continuous(means[name], log_stds[name], noises[name], *self._bounds[name]) for name in means}
+            played = self._deadline.run(partial(self._play, [turn.copy() for turn in turns]))
+        if self._mends:
+            return self._forms.write(form, self._mended(turns, played))
+        return self._forms.write(form, [actions for actions, _ in played])
 
-    def _state_of(self, agent: AgentSpec, batch: int) -> np.ndarray:
-        """[B, L, H], zeros at the beginning."""
-        state = self._state.get(agent.name)
-        if state is None:
-            return np.zeros((batch, agent.num_layers, agent.hidden_size), np.float32)
-        if len(state) != batch:
-            raise ObservationError(f"agent '{agent.name}': {batch} rows, but its memory holds {len(state)}: call team.reset() first")
-        return state
+    def _inspect(self, turn: Turn) -> None:
+        """Raises: ObservationError: something cannot be played and there is no fallback."""
+        if self.on_fault == "fallback":
+            self._fallbacks[turn.part.group].inspect(turn)
+            return
+        guard.check_finite(turn.part.agents, turn.obs)
+        if turn.mask is not None:
+            guard.check_legal(turn.part.agents, turn.mask)
 
-    def _masks(self, action_mask: Any, agents: list[AgentSpec], rows: Rows) -> Rows | None:
-        if not self.discrete:
-            if action_mask is not None:
+    def _mended(self, turns: list[Turn], played: Played | None) -> list[np.ndarray]:
+        """The actions of every part, with those of a fallback where there are none, or no good ones."""
+        if played is None:
+            return [self._fallbacks[turn.part.group].late(turn) for turn in turns]
+        return [self._fallbacks[turn.part.group].mend(turn, *own) for turn, own in zip(turns, played, strict=True)]
+
+    def _play(self, turns: list[Turn]) -> Played:
+        """All of it is remembered, or nothing."""
+        played = [self._groups[turn.part.group].play(turn) for turn in turns]
+        for turn, (_, broken) in zip(turns, played, strict=True):
+            if self.on_fault == "error":
+                guard.check_outputs(turn.part.agents, turn.obs, broken)
+        for turn, (_, broken) in zip(turns, played, strict=True):
+            self._groups[turn.part.group].keep(either(turn.faulty, broken))
+        return played
+
+    def _read(self, obs: Any, action_mask: Any, noise: Any) -> tuple[list[Turn], Form]:
+        rows, form = self._forms.read(OBSERVATION, obs)
+        masks: list[Any] = [None] * len(rows)
+        noises: list[Any] = [None] * len(rows)
+        if action_mask is not None:
+            if not self.discrete:
                 raise ObservationError("action mask: this team's actions are continuous, so it takes none")
-            return None
-        if action_mask is None:
-            return {agent.name: np.ones((len(rows[agent.name]), agent.action_size), bool) for agent in agents}
-        masks, _ = self._split("action mask", action_mask, "mask", rows)
-        for agent in agents:
-            guard.check_legal(agent, masks[agent.name])
-        return masks
-
-    def _noises(self, noise: Any, agents: list[AgentSpec], rows: Rows) -> Rows | None:
-        if noise is None:
-            return None
+            masks, _ = self._forms.read(MASK, action_mask, form)
         if isinstance(noise, np.random.Generator):
             draw = noise.random if self.discrete else noise.standard_normal
-            return {agent.name: draw((len(rows[agent.name]), agent.action_size), dtype=np.float32) for agent in agents}
-        noises, _ = self._split("noise", noise, "noise", rows)
-        if not all(np.isfinite(part).all() for part in noises.values()):
-            raise ObservationError("noise: not finite")
-        return noises
+            noises = [draw((len(own), part.agents[0].action_size), dtype=np.float32) for own, part in zip(rows, form.parts, strict=True)]
+        elif noise is not None:
+            noises, _ = self._forms.read(NOISE, noise, form)
+            if not all(np.isfinite(part).all() for part in noises):
+                raise ObservationError("noise: not finite")
+        return [Turn(part, form.batch, *given) for part, *given in zip(form.parts, rows, masks, noises, strict=True)], form
 
-    def _split(self, what: str, value: Any, kind: str, like: Rows | None) -> tuple[Rows, bool]:
-        """Arrays by agent, [B, ...] at real sizes, and whether the input had a batch axis."""
-        convert = guard.mask_array if kind == "mask" else guard.float_array
-        sizes = {name: spec.obs_size if kind == "obs" else spec.action_size for name, spec in self._specs.items()}
-        if isinstance(value, Mapping):
-            self._check_names(what, value, like)
-            arrays = {name: convert(part, f"agent '{name}': {what}") for name, part in value.items()}
-            for name, array in arrays.items():
-                hint = guard.width_hint([self._specs[name]], array.shape) if kind == "obs" else ""
-                guard.check_shape(array, [(sizes[name],)], f"agent '{name}': {what}", hint)
-            batched = next(iter(arrays.values())).ndim == 2
-        else:
-            padded = convert(value, what)
-            width = self._obs_width if kind == "obs" else self._action_width
-            hint = guard.width_hint(self._specs.values(), padded.shape) if kind == "obs" else ""
-            guard.check_shape(padded, [(len(sizes), width)], f"{what} of {len(sizes)} agents", hint)
-            batched = padded.ndim == 3
-            arrays = {name: padded[..., index, :size] for index, (name, size) in enumerate(sizes.items())}
-        arrays = {name: array if batched else array[None] for name, array in arrays.items()}
-        batches = {name: len(array) if array.ndim == 2 else -1 for name, array in arrays.items()}
-        expected = {name: len(array) for name, array in (arrays if like is None else like).items()}
-        if batches != expected or len(set(batches.values())) != 1:
-            raise ObservationError(
-                f"{what}: rows per agent {batches} do not agree" + ("" if like is None else f" with the observations' {expected}")
-            )
-        return arrays, batched
-
-    def _check_names(self, what: str, value: Mapping[str, Any], like: Rows | None) -> None:
-        unknown = [name for name in value if name not in self._specs]
-        if unknown:
-            raise ObservationError(
-                f"{what}: no agent '{unknown[0]}'{did_you_mean(str(unknown[0]), self._specs)} (there are: {', '.join(self._specs)})"
-            )
-        if not value or (like is not None and set(value) != set(like)):
-            raise ObservationError(f"{what}: agents {list(value)}" + (" given" if like is None else f", but observations for {list(like)}"))
-
-    def _check_finite(self, rows: Rows) -> None:
-        for name, obs in rows.items():
-            guard.check_finite(self._specs[name], obs)
-
-    def _pad(self, actions: Rows) -> np.ndarray:
-        """[B, N] or [B, N, A]."""
-        if self.discrete:
-            return np.stack([actions[name] for name in self._specs], axis=1)
-        padded = np.zeros((len(next(iter(actions.values()))), len(self._specs), self._action_width), np.float32)
-        for index, (name, spec) in enumerate(self._specs.items()):
-            padded[:, index, : spec.action_size] = actions[name]
-        return padded
+    def _settle(self) -> None:
+        """What a late step remembers comes before what the caller does next."""
+        if self._deadline is not None:
+            self._deadline.settle()
 
 
-def _apart(values: np.ndarray, agents: list[AgentSpec], rows: Rows) -> Rows:
-    """Undo the concatenation over agents."""
-    batch = len(rows[agents[0].name])
-    return {agent.name: values[index * batch : (index + 1) * batch] for index, agent in enumerate(agents)}
+def _check_options(threads: int, on_fault: str, deadline_ms: float | None) -> None:
+    at_least(1, threads=threads)
+    if on_fault not in ON_FAULT:
+        raise UserError(f"on_fault: '{on_fault}' is unknown{did_you_mean(str(on_fault), ON_FAULT)} (there are: {', '.join(ON_FAULT)})")
+    if deadline_ms is not None and not deadline_ms > 0:
+        raise UserError(f"deadline_ms must be more than 0, got {deadline_ms}")

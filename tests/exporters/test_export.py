@@ -49,7 +49,7 @@ def test_manifest_names_what_agents_see_and_do(exported):
     spec, manifest = policy.team.spec, json.loads((path / "manifest.json").read_text())
     assert list(manifest["agents"]) == list(spec.agents)
     for index, (name, entry) in enumerate(manifest["agents"].items()):
-        assert entry["observation"] == {"size": spec.obs_sizes[index], "features": list(spec.feature_names[index])}, name
+        assert entry["observation"] == {"size": spec.obs_sizes[index], "clip": 10.0, "features": list(spec.feature_names[index])}, name
         assert entry["action"]["names"] == list(spec.action_names[index])
         assert entry["state"] == {"num_layers": 0, "hidden_size": 0}
         if not spec.discrete:

@@ -10,6 +10,8 @@ from a2po.errors import UserError, WorkFailed
 from a2po.exporters import build as building
 from a2po.exporters import parity
 from a2po.exporters.onnx_model import fill
+from a2po.exporters.recording import record
+from a2po.runtime.differences import ILLEGAL_LOGIT
 
 
 def tampered(change):
@@ -65,18 +67,26 @@ def test_an_ignored_mask_is_refused(make_policy, monkeypatch, build):
         build(make_policy())
 
 
-def test_nan_is_a_difference(make_policy):
-    report = parity.ParityReport("a", 1, (1,), {"mean": 0.0})
-    parity._compare(report, 0, {"mean": np.zeros((1, 2), np.float32)}, {"mean": np.float32([[0.0, np.nan]])})
-    assert not report.passed
+def test_nan_is_a_difference_of_the_agent_that_has_it():
+    tally = parity.Tally(["a", "b"], ["mean"], 1, (1,))
+    tally.add(0, {"mean": np.zeros((2, 2), np.float32)}, {"mean": np.float32([[0.0, 0.0], [0.0, np.nan]])})
+    assert [report.passed for report in tally.reports()] == [True, False]
 
 
 def test_ties_do_not_count_and_real_differences_do():
-    report = parity.ParityReport("a", 1, (3,), {"action": 0.0, "logits": 0.0})
+    tally = parity.Tally(["a"], ["action", "logits"], 1, (3,))
     logits = np.float32([[1.0, 1.0 + 1e-6], [1.0, 1.1], [5.0, -1e10]])
-    expected = {"action": np.array([1, 1, 0]), "logits": logits}
-    parity._compare(report, 0, expected, {"action": np.array([0, 0, 1]), "logits": logits})
+    tally.add(0, {"action": np.array([1, 1, 0]), "logits": logits}, {"action": np.array([0, 0, 1]), "logits": logits})
+    (report,) = tally.reports()
     assert (report.actions, report.ties, report.mismatches) == (3, 1, 2)
+
+
+def test_the_worst_step_is_each_agents_own():
+    tally = parity.Tally(["a", "b"], ["mean"], 2, (2,))
+    zeros = np.zeros((4, 1), np.float32)
+    tally.add(0, {"mean": zeros}, {"mean": np.float32([[0.1], [0.2], [0.3], [0.0]])})  # two copies of a and b
+    tally.add(1, {"mean": zeros}, {"mean": np.float32([[0.1], [0.0], [0.0], [0.4]])})
+    assert [(round(report.max_error["mean"], 6), report.worst_step) for report in tally.reports()] == [(0.3, 0), (0.4, 1)]
 
 
 def test_what_was_replayed_is_reported(exported):
@@ -101,7 +111,7 @@ def test_recording_holds_real_observations_and_single_choices(make_policy):
 
     policy = make_policy()
     with closing(make_env(policy.config, 17, seed=1)) as env:
-        recording = parity.record(env, policy.team, 31)
+        recording = record(env, policy.team, 31)
     assert recording.obs.shape == (31, 17, 2, 2)
     np.testing.assert_allclose(recording.obs[:4, 0, 0, 0], [0, 1 / 3, 2 / 3, 0], atol=1e-6)
     assert recording.begun[0].all() and recording.begun[3].all() and not recording.begun[1].any()
@@ -114,8 +124,8 @@ def test_recording_holds_real_observations_and_single_choices(make_policy):
 @pytest.mark.parametrize(("error", "passed"), [(1e-4, True), (1e-2, False)])
 def test_logits_are_held_against_the_largest_of_their_row(error: float, passed: bool) -> None:
     """A trained team is sure of itself: beside a logit of 200 the rounding of a small one is that of sums of such terms."""
-    expected = {"logits": np.array([[200.0, 0.0, parity.ILLEGAL_LOGIT]], np.float32), "action": np.array([0])}
+    expected = {"logits": np.array([[200.0, 0.0, ILLEGAL_LOGIT]], np.float32), "action": np.array([0])}
     actual = {"logits": expected["logits"] + np.array([0.0, error, 0.0], np.float32), "action": np.array([0])}
-    report = parity.ParityReport("marine", 1, (1,), {"logits": 0.0})
-    parity._compare(report, 0, expected, actual)
-    assert report.passed == passed
+    tally = parity.Tally(["marine"], ["logits"], 1, (1,))
+    tally.add(0, expected, actual)
+    assert tally.reports()[0].passed == passed

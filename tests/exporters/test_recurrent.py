@@ -33,8 +33,8 @@ TASKS = ["matrix/uneven", "mamujoco/HalfCheetah-2x3", "mamujoco/Humanoid-9|8"]
 @pytest.mark.parametrize("task", TASKS)
 def test_a_recurrent_team_is_proven_over_a_thousand_steps_with_resets(make_policy, build, monkeypatch, task, network):
     recordings = []
-    genuine = parity.record
-    monkeypatch.setattr(parity, "record", lambda *args, **options: recordings.append(genuine(*args, **options)) or recordings[-1])
+    genuine = building.record
+    monkeypatch.setattr(building, "record", lambda *args, **options: recordings.append(genuine(*args, **options)) or recordings[-1])
     policy = make_policy(task, **network)
     path = build(policy)
     manifest = json.loads((path / "manifest.json").read_text())

@@ -110,7 +110,7 @@ def test_metadata(wheel: Path) -> None:
     assert metadata["License-Expression"] == "MIT"
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(line.split(">")[0] for line in required) == sorted(REQUIRED)
-    extras = {"cpu", "gpu", "train", "report", "tracking", "starcraft", "football", "cluster", "pettingzoo", "dev"}
+    extras = {"cpu", "gpu", "train", "report", "tracking", "starcraft", "football", "cluster", "pettingzoo", "sign", "dev"}
     assert set(metadata.get_all("Provides-Extra", [])) == extras
 
 

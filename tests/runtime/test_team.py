@@ -137,7 +137,7 @@ def test_facts_about_the_team(exported):
 
 def test_sessions_use_one_thread_and_the_provider_that_was_asked_for(uneven):
     _, path = uneven
-    for actors in Team.load(path)._actors:
+    for actors in (group.actors for group in Team.load(path)._groups):
         assert actors.session.get_providers()[0] == "CPUExecutionProvider"
         options = actors.session.get_session_options()
         assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
@@ -219,7 +219,7 @@ def summing_bundle(path):
     import hashlib
     import json
 
-    from onnx import TensorProto, checker, helper
+    from onnx import TensorProto, checker, helper, shape_inference
 
     def value(name, *shape):
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
@@ -227,7 +227,8 @@ def summing_bundle(path):
     nodes = [
         helper.make_node("Unsqueeze", ["obs", "one"], ["row"]),
         helper.make_node("Add", ["state_in", "row"], ["state_out"]),
-        helper.make_node("ReduceSum", ["state_out", "axes"], ["sum"], keepdims=0),
+        helper.make_node("ReduceMean", ["state_out", "axes"], ["half"], keepdims=0),
+        helper.make_node("Add", ["half", "half"], ["sum"]),
         helper.make_node("Unsqueeze", ["sum", "one"], ["action"]),
         helper.make_node("Identity", ["action"], ["mean"]),
         helper.make_node("Mul", ["action", "zero"], ["log_std"]),
@@ -241,6 +242,7 @@ def summing_bundle(path):
     graph = helper.make_graph(nodes, "summing", [value("obs", 2), value("state_in", 1, 2)], outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     checker.check_model(model, full_check=True)
+    model = shape_inference.infer_shapes(model)
     action = {"kind": "continuous", "names": ["u"], "low": [-100.0], "high": [100.0]}
     facts = {"agents": ["a"], "observation": {"dtype": "float32", "names": ["x", "y"]}, "action": action}
     helper.set_model_props(model, {"a2po.task": "summing", **{f"a2po.{key}": json.dumps(value) for key, value in facts.items()}})
