@@ -15,8 +15,8 @@ from typing import NamedTuple
 from a2po.errors import BundleError
 from a2po.runtime.wire import BYTES, FIXED32, VARINT, Value, fields, signed, varints
 
-OPSETS = range(17, 22)
-"""LayerNormalization begins with 17."""
+OPSETS = range(13, 22)
+"""Those of the profile plain; LayerNormalization begins with 17."""
 MAX_FILE, MAX_NODES, MAX_CONSTANTS, MAX_ELEMENTS = 1 << 28, 4096, 4096, 1 << 26
 """Bytes of a file, nodes and constants of its graph, elements of one tensor (per row of the batch)."""
 MAX_TEXT, MAX_METADATA, MAX_RANK = 512, 1 << 24, 8
