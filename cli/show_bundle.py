@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from a2po.cli.show import as_dict, count, interval, is_number, number, origin_row, provenance_rows, show_pairs
 from a2po.runtime.bundle import AgentSpec, Bundle
+from a2po.runtime.card import latency_words
 
 NAMES_SHOWN = 6
 Row = tuple[str, str]
@@ -133,10 +134,8 @@ def _quantisation_row(manifest: dict[str, Any]) -> list[Row]:
 
 def _latency_row(latency: dict[str, Any]) -> list[Row]:
     """How long a step of the team takes."""
-    if not latency:
-        return []
-    where = f"{latency.get('processor')}, {latency.get('threads')} thread, onnxruntime {latency.get('onnxruntime')}"
-    return [("team step", f"{number(latency.get('p50_us'))} us p50, {number(latency.get('p99_us'))} us p99 on {where}")]
+    words = latency_words(latency)
+    return [("latency", words)] if words else []
 
 
 def _evaluation_words(evaluation: dict[str, Any]) -> str:
