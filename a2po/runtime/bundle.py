@@ -169,7 +169,7 @@ def _source(path: Path, files: Mapping[str, bytes]) -> Source:
 
 
 def check_files(source: Source) -> None:
-    """Every listed file is there with its size and hash, nothing else is, and all of them are of the kinds that a bundle holds.
+    """Every listed file is there with its hash, nothing else is, and all of them are of the kinds that a bundle holds.
 
     Raises:
         BundleError: saying which are not.
