@@ -12,6 +12,7 @@ from rich.markup import escape
 from a2po.cli.show import as_dict, count, interval, is_number, number, origin_row, provenance_rows, show_pairs
 from a2po.runtime.bundle import AgentSpec, Bundle
 from a2po.runtime.card import latency_words
+from a2po.runtime.signature import SignatureError, signer
 
 NAMES_SHOWN = 6
 Row = tuple[str, str]
@@ -147,8 +148,12 @@ def _evaluation_words(evaluation: dict[str, Any]) -> str:
 
 def _signature_words(manifest: dict[str, Any]) -> str:
     """Whether there is one; whether it holds is what ``a2po verify`` tells."""
-    signature = as_dict(manifest.get("signature"))
-    return f"{signature.get('algorithm')} {signature.get('public_key')}: a2po verify checks it" if signature else "none"
+    if manifest.get("signature") is None:
+        return "none"
+    try:
+        return f"by the key {signer(manifest)}; a2po verify checks it"
+    except SignatureError as error:
+        return str(error)
 
 
 def _training_words(training: dict[str, Any]) -> str:

@@ -90,6 +90,15 @@ def check(manifest: Mapping[str, Any], public_key_path: Path | str | None = None
     return fingerprint(raw)
 
 
+def signer(manifest: Mapping[str, Any]) -> str:
+    """The fingerprint of the key that a manifest names, without checking anything.
+
+    Raises:
+        SignatureError: it names none.
+    """
+    return fingerprint(_embedded(manifest)[0])
+
+
 def fingerprint(public: bytes) -> str:
     """A public key in short: 16 hexadecimal digits of its SHA-256."""
     return hashlib.sha256(public).hexdigest()[:16]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
+from base64 import b64encode
 
 import pytest
 
@@ -75,13 +77,20 @@ def test_what_is_known_is_shown(uneven, inspect, tmp_path):
     change = {"float": 9.0, "int8": 8.5, "difference": -0.5, "interval": [-1.0, 0.1], "episodes": 100, "seed": 0}
     manifest["quantization"] = {"action_agreement": 0.987, "max_error": 0.05, "drawn_error": 0.05, "return": change}
     manifest["evaluation"] = {"mean": 8.25, "interval": [8.0, 8.5], "episodes": 100, "actions": "greedy", "created": "today"}
-    manifest["signature"] = {"algorithm": "ed25519", "public_key": "KEY", "signature": "S"}
+    manifest["signature"] = {
+        "algorithm": "ed25519",
+        "public_key": b64encode(b"k" * 32).decode(),
+        "signature": b64encode(bytes(64)).decode(),
+    }
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     flat = " ".join(inspect(bundle)[1].split())
     assert "31 us p50, 55 us p99 on Some CPU" in flat
     assert "int8 98.70% of the greedy actions stay, outputs change by up to 5.0e-02, return -0.5 [-1, 0.1] over 100 episodes" in flat
     assert "evaluation mean return 8.25 [8, 8.5], 100 episodes, greedy" in flat
-    assert "signature ed25519 KEY: a2po verify checks it" in flat
+    assert f"signature by the key {hashlib.sha256(b'k' * 32).hexdigest()[:16]}; a2po verify checks it" in flat
+    manifest["signature"] = {"algorithm": "ed25519"}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    assert "its signature is malformed" in inspect(bundle)[1]
 
 
 def test_a_team_without_graphs(make_policy, build, inspect):
