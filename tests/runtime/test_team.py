@@ -143,6 +143,16 @@ def test_sessions_use_one_thread_and_the_provider_that_was_asked_for(uneven):
         assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
 
 
+def test_more_threads_play_the_same_and_sleep_between_steps(exported):
+    policy, path = exported
+    several, one, (obs, mask) = Team.load(path, threads=2), Team.load(path), inputs(policy, 500)
+    np.testing.assert_allclose(several.act(obs, mask), one.act(obs, mask), atol=1e-6)
+    for group in several._groups:
+        options = group.actors.session.get_session_options()
+        assert options.intra_op_num_threads == 2
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
 def test_no_silent_fallback_to_the_cpu(uneven, monkeypatch):
     import onnxruntime
 
