@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from a2po.envs.play import Act
+from a2po.envs.play import Act, playable
 from a2po.envs.protocol import Observations, TaskSpec
 from a2po.runtime.team import Team
 
@@ -24,10 +24,7 @@ class BundlePlayer:
         """Actions int64 [B, N] or float32 [B, N, A]; ``begun`` [B] says whose episode has just begun."""
         if begun is not None:
             self.team.reset(begun.cpu().numpy())
-        mask = observations.action_mask
-        if mask is not None:
-            # An agent that does not exist may have no legal action. What it does is of no effect, so all are allowed.
-            mask = mask | ~(mask.any(dim=-1) | observations.alive).unsqueeze(-1)
+        mask = playable(observations)
         actions = self.actions(observations.obs.cpu().numpy(), None if mask is None else mask.cpu().numpy())
         return torch.from_numpy(actions).to(self.device)
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from a2po.errors import BundleError, UserError
 from a2po.evaluation.locate import named
-from a2po.files import replace_text, write_json
+from a2po.files import complete_file, sync, to_json, write_json
 from a2po.runtime.archive import pack
-from a2po.runtime.bundle import MANIFEST, Bundle, read_bundle
+from a2po.runtime.bundle import CARD, MANIFEST, Bundle, read_bundle
+from a2po.runtime.card import with_card
 
 SHORT = (
     "task", "policy", "actions", "episodes", "invalid_episodes", "copies", "seed",
@@ -118,18 +119,26 @@ def short(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def note_in_manifest(bundle: Bundle, evaluation: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Put the summary into the bundle's manifest. The hashes stay true: the manifest is in none of them."""
+    """Put the summary into the bundle's manifest and its card, whose hash changes with it. All other files stay as they are."""
     try:
         current = read_bundle(bundle.path)
         if current.fingerprint != bundle.fingerprint:
             say(f"'{bundle.path}' was exported again meanwhile; its manifest does not get this evaluation")
             return
-        text = json.dumps({**current.manifest, "evaluation": evaluation}, indent=2, ensure_ascii=False) + "\n"
+        manifest, card = with_card({**current.manifest, "evaluation": evaluation})
+        text = to_json(manifest).encode()
         if bundle.path.is_dir():
-            replace_text(bundle.path / MANIFEST, text)
+            _replace_both(bundle.path, text, card)
         else:
-            temporary = bundle.path.with_name(f".{bundle.path.name}.tmp{os.getpid()}")
-            temporary.write_bytes(pack({**current.files, MANIFEST: text.encode()}))
-            os.replace(temporary, bundle.path)
+            with complete_file(bundle.path) as temporary:
+                temporary.write_bytes(pack({**current.files, CARD: card, MANIFEST: text}))
     except (OSError, BundleError) as error:
         say(f"the evaluation could not be noted in '{bundle.path}': {error}")
+
+
+def _replace_both(folder: Path, text: bytes, card: bytes) -> None:
+    """Both are on the disk before either takes its place: what fails, fails before."""
+    with complete_file(folder / MANIFEST) as new_manifest, complete_file(folder / CARD) as new_card:
+        for path, content in ((new_manifest, text), (new_card, card)):
+            path.write_bytes(content)
+            sync(path)

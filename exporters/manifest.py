@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from a2po.envs.protocol import TaskSpec
+from a2po.exporters.options import ExportOptions
 from a2po.exporters.wrapper import ActorGraph, box_of
 from a2po.provenance import provenance
 from a2po.runtime.bundle import FORMAT
@@ -25,7 +26,17 @@ def file_stem(agent: str, taken: Iterable[str]) -> str:
     return unique
 
 
-def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str, row: int) -> dict[str, Any]:
+def onnx_file(stem: str) -> str:
+    """Where an actor lies in the bundle."""
+    return f"agents/{stem}.onnx"
+
+
+def weights_file(stem: str) -> str:
+    """Where an actor's numbers lie in the bundle."""
+    return f"weights/{stem}.safetensors"
+
+
+def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str, row: int, options: ExportOptions) -> dict[str, Any]:
     """One agent's entry: its files and its row in them, what it sees by name, what it does by name, what it remembers."""
     box, shape = box_of(spec, agent), graph.actor.shape
     action: dict[str, Any] = {
@@ -37,8 +48,8 @@ def agent_entry(spec: TaskSpec, agent: int, graph: ActorGraph, stem: str, row: i
         action.update(low=box.low.reshape(-1).tolist(), high=box.high.reshape(-1).tolist())
     return {
         "index": agent,
-        "file": f"agents/{stem}.onnx",
-        "weights": f"weights/{stem}.safetensors",
+        "file": onnx_file(stem) if options.writes_onnx else None,
+        "weights": weights_file(stem) if options.writes_weights else None,
         "row": row,
         "observation": {"size": spec.obs_sizes[agent], "clip": graph.clip, "features": list(spec.feature_names[agent])},
         "action": action,
@@ -90,17 +101,19 @@ def training_entry(policy: TrainedPolicy) -> dict[str, Any]:
     }
 
 
-def build_manifest(policy: TrainedPolicy, agents: dict[str, Any], parity: dict[str, Any], opset: int, *, noise: bool) -> dict[str, Any]:
-    """The manifest but for ``files``: the size and hash of every other file of the bundle, known when these are written."""
+def build_manifest(policy: TrainedPolicy, agents: dict[str, Any], parity: dict[str, Any] | None, options: ExportOptions) -> dict[str, Any]:
+    """The manifest but for what is known when the files are: their sizes and hashes, and what is measured on them."""
     return {
         "format": FORMAT,
         "task": task_entry(policy),
         "agents": agents,
         "files": {},
-        "onnx": {"opset": opset, "batch": "dynamic", "noise": noise},
+        "onnx": options.entry(),
         "training": training_entry(policy),
         "evaluation": None,
         "parity": parity,
+        "quantization": None,
+        "latency": None,
         "export": provenance(),
     }
 

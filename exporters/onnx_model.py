@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from a2po.errors import WorkFailed
-from a2po.exporters.export import DEFAULT_OPSET
+from a2po.exporters.options import DEFAULT_OPSET
+from a2po.exporters.plain import lower
 from a2po.exporters.wrapper import ActorGraph
 
 ALLOWED_DOMAINS = ("", "ai.onnx")
@@ -27,6 +28,8 @@ DTYPES = {"action_mask": torch.bool, "agent": torch.int32}
 """Of the inputs that are no floats."""
 TRACE_BATCH = 3
 """Any number but 0 and 1, which the tracer would treat as special."""
+
+_TEMPLATES: dict[tuple[Any, ...], onnx.ModelProto] = {}
 
 
 class _OpenGraph(nn.Module):
@@ -47,6 +50,17 @@ def trace_key(graph: ActorGraph) -> tuple[Any, ...]:
     """Graphs with equal keys differ in their numbers only."""
     numbers = tuple((name, tuple(value.shape)) for name, value in graph.state_dict().items())
     return graph.actor.shape, graph.clip, numbers, tuple(graph.ports.inputs)
+
+
+def template(graph: ActorGraph, opset: int = DEFAULT_OPSET, profile: str = "standard") -> onnx.ModelProto:
+    """The trace of graphs of this shape, which is made once in a process.
+
+    Raises: as ``trace`` and ``lower``.
+    """
+    key = (trace_key(graph), opset, profile)
+    if key not in _TEMPLATES:
+        _TEMPLATES[key] = trace(graph, opset) if profile == "standard" else lower(template(graph), opset)
+    return _TEMPLATES[key]
 
 
 def trace(graph: ActorGraph, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
@@ -99,7 +113,7 @@ def fill(template: onnx.ModelProto, graph: ActorGraph, metadata: Mapping[str, st
     model = _strip(model)
     for key in sorted(metadata):
         model.metadata_props.add(key=key, value=metadata[key])
-    content: bytes = _check(model, graph).SerializeToString(deterministic=True)
+    content: bytes = checked(model, graph).SerializeToString(deterministic=True)
     return content
 
 
@@ -115,8 +129,12 @@ def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _check(model: onnx.ModelProto, graph: ActorGraph) -> onnx.ModelProto:
-    """Shapes inferred, the checker satisfied, standard operators only, nothing outside the file, batch axis free."""
+def checked(model: onnx.ModelProto, graph: ActorGraph) -> onnx.ModelProto:
+    """The model with its shapes: the checker is satisfied, operators are standard, nothing is outside the file, the batch axis is free.
+
+    Raises:
+        WorkFailed: it is not so.
+    """
     try:
         model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
         onnx.checker.check_model(model, full_check=True)

@@ -27,11 +27,20 @@ class ParityError(WorkFailed):
 
 
 def prove(agents: Sequence[str], graph: ActorGraph, session: onnxruntime.InferenceSession, seen: Seen) -> list[ParityReport]:
-    """Replay what the agents of a graph saw through the torch actor and its file, for several numbers of copies.
+    """``compare``, and no more than the tolerance.
 
     Raises:
-        ParityError: an output differs by more than the tolerance, or an action that is no tie.
+        ParityError: an output differs by more, or an action that is no tie.
     """
+    reports = compare(agents, graph, session, seen)
+    for report in reports:
+        if not report.passed:
+            raise ParityError(_failure(report))
+    return reports
+
+
+def compare(agents: Sequence[str], graph: ActorGraph, session: onnxruntime.InferenceSession, seen: Seen) -> list[ParityReport]:
+    """Replay what the agents of a graph saw through the torch actor and its file, for several numbers of copies."""
     steps, copies = seen.begun.shape
     batches, outputs = tuple(batch for batch in BATCHES if batch <= copies), list(graph.ports.outputs)
     tally, shape = Tally(agents, outputs, steps, batches), graph.ports.inputs.get("state_in")
@@ -48,11 +57,7 @@ def prove(agents: Sequence[str], graph: ActorGraph, session: onnxruntime.Inferen
                 state = actual["state_out"].reshape(state.shape)
             rows = batch * len(agents)
             tally.add(step, {name: values[step][:rows] for name, values in expected.items()}, actual, feed.get("noise"))
-    reports = tally.reports()
-    for report in reports:
-        if not report.passed:
-            raise ParityError(_failure(report))
-    return reports
+    return tally.reports()
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from a2po.envs.play import calling
-from a2po.envs.protocol import VectorEnv
+from a2po.envs.protocol import TaskSpec, VectorEnv
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import generator
 
@@ -28,8 +28,10 @@ class Recording:
     action_mask: np.ndarray | None  # [T, B, N, A]
     begun: np.ndarray  # [T, B] bool, an episode begins with this step
 
-    def of_agents(self, rows: Sequence[int], obs_size: int, action_size: int) -> Seen:
+    def of_agents(self, spec: TaskSpec, names: Sequence[str]) -> Seen:
         """What agents of one shape saw, at their real sizes; their places in a graph that they share are 0, 1, ..."""
+        rows = [spec.agents.index(name) for name in names]
+        obs_size, action_size = spec.obs_sizes[rows[0]], spec.action_sizes[rows[0]]
         places = np.arange(len(rows), dtype=np.int32)
         inputs = {
             "obs": self.obs[:, :, rows, :obs_size],
@@ -53,6 +55,11 @@ class Seen:
 
     inputs: dict[str, np.ndarray]  # [T, B, n, ...] by port; those that a graph does not have are not fed
     begun: np.ndarray  # [T, B] bool, an episode begins with this step
+
+    def greedy(self) -> Seen:
+        """The same with a noise that changes nothing."""
+        neutral = 0.5 if "action_mask" in self.inputs else 0.0
+        return Seen({**self.inputs, "noise": np.full_like(self.inputs["noise"], neutral)}, self.begun)
 
     def feed(self, ports: Iterable[str], step: int, batch: int) -> dict[str, np.ndarray]:
         """What the agents of the first ``batch`` copies saw, for these ports: [batch · n, ...]."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from a2po.errors import BundleError
-from a2po.exporters.card import model_card
-from a2po.files import complete_folder
+from a2po.files import complete_folder, to_json
 from a2po.runtime.archive import files_in, pack, top_of
-from a2po.runtime.bundle import MANIFEST, UNREADABLE
+from a2po.runtime.bundle import CARD, MANIFEST, UNREADABLE
+from a2po.runtime.card import with_card
 from a2po.runtime.schema import FILE, is_manifest
 
-LITTER = (".DS_Store", f".{MANIFEST}.tmp")
+LITTER = (".DS_Store", ".manifest.", ".MODEL_CARD.")
 """What a file manager and a killed ``evaluate`` leave behind."""
 
 
@@ -72,15 +71,27 @@ def _foreign(names: Iterable[str]) -> list[str]:
     return sorted(name for name in kept if name != MANIFEST and not FILE.fullmatch(name))
 
 
-def write_bundle(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
-    """Add the card, the hashes and the manifest, and write everything.
+def complete(manifest: dict[str, Any], files: Mapping[str, bytes], sign: Path | None = None) -> dict[str, bytes]:
+    """All files of a bundle by name: ``files``, the card, and the manifest with the hashes of these, signed with a key where one is given.
+
+    Raises:
+        UserError: the key cannot sign.
+    """
+    listed = {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in files.items()}
+    manifest, card = with_card({**manifest, "files": listed})
+    if sign is not None:
+        from a2po.runtime import signature
+
+        manifest["signature"] = signature.sign(manifest, sign)
+    return {**files, CARD: card, MANIFEST: to_json(manifest).encode()}
+
+
+def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files of a bundle.
 
     Raises:
         BundleError: the place cannot be written.
     """
-    files = {**files, "MODEL_CARD.md": model_card(manifest).encode()}
-    manifest["files"] = {name: {"sha256": hashlib.sha256(files[name]).hexdigest(), "bytes": len(files[name])} for name in sorted(files)}
-    files[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
     zipped = path.suffix == ".zip"
     try:
         path = path.resolve()  # through links, and with a name to give to the new folder
@@ -90,14 +101,14 @@ def write_bundle(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) 
         raise BundleError(f"the bundle '{path}' cannot be written: {error.strerror or error}") from error
 
 
-def _write_folder(path: Path, files: dict[str, bytes]) -> None:
+def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     with complete_folder(path) as temporary:
         for name, content in files.items():
             (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_bytes(content)
 
 
-def _write_zip(path: Path, files: dict[str, bytes]) -> None:
+def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
     temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
     try:
         temporary.write_bytes(pack(files))

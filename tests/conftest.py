@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from a2po.config import EnvConfig, NetworkConfig, TrainConfig
 from a2po.exporters.build import build_bundle
+from a2po.exporters.options import ExportOptions
 from a2po.networks.team_policy import TeamPolicy
 from a2po.training.runs import TrainedPolicy, make_env
 
@@ -97,8 +98,8 @@ def make_policy(tmp_path):
 
 @pytest.fixture(scope="session")
 def build():
-    def build_it(policy: TrainedPolicy, **options) -> Path:
-        return build_bundle(policy, open_env(policy), **options)
+    def build_it(policy: TrainedPolicy, *, agents=None, output=None, **options) -> Path:
+        return build_bundle(policy, open_env(policy), agents=agents, output=output, options=ExportOptions(**options))
 
     return build_it
 

@@ -54,6 +54,15 @@ def calling(env: VectorEnv) -> Iterator[None]:
         raise EnvironmentFailed(f"the environment '{env.spec.task}' raised {foreign(error)}") from error
 
 
+def playable(observations: Observations) -> Tensor | None:
+    """The action mask [B, N, A] for actors, or None.
+
+    An agent that does not exist may have no legal action. What it does is of no effect, so all are allowed.
+    """
+    mask = observations.action_mask
+    return None if mask is None else mask | ~(mask.any(dim=-1) | observations.alive).unsqueeze(-1)
+
+
 @torch.no_grad()
 def steps(env: VectorEnv, act: Act, seeds: Sequence[int] | None = None) -> Iterator[Step]:
     """Begin episodes in all copies, with ``seeds`` [B] where given, and play on for as long as the caller wants more steps."""

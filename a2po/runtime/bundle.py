@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 MAX_BYTES = 1 << 30
 """A bundle that unpacks to more than this is refused."""
-UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, LookupError, struct.error, zipfile.BadZipFile, zlib.error)
 """What reading a damaged folder or archive raises."""
 
 
@@ -116,9 +117,21 @@ def read_bundle(path: Path | str) -> Bundle:
     Raises:
         BundleError: there is none, its format is not ours, or a file is missing, altered or unknown.
     """
-    found = read_source(path)
-    check_files(found)
-    return parse_source(found)
+    return _checked(read_source(path))
+
+
+def bundle_of(path: Path, files: Mapping[str, bytes]) -> Bundle:
+    """The bundle of these files by name, which are to go to ``path``, read as they will be read.
+
+    Raises:
+        BundleError: as ``read_bundle``.
+    """
+    return _checked(_source(path, files))
+
+
+def _checked(source: Source) -> Bundle:
+    check_files(source)
+    return parse_source(source)
 
 
 @dataclass(frozen=True)
@@ -143,9 +156,13 @@ def read_source(path: Path | str) -> Source:
     path = Path(path)
     if os.path.isfile(path / "bundle" / MANIFEST):  # unlike Path.is_file, it says no to a name that is too long
         path = path / "bundle"
-    files = _read_files(path)
+    return _source(path, _read_files(path))
+
+
+def _source(path: Path, files: Mapping[str, bytes]) -> Source:
     if MANIFEST not in files:
         raise NoBundle(f"'{path}' is no bundle: it has no {MANIFEST} ('a2po export' writes bundles)")
+    files = dict(files)
     text = files.pop(MANIFEST)
     return Source(path, text, _read_manifest(path, text), files)
 

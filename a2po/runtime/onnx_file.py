@@ -15,8 +15,8 @@ from typing import NamedTuple
 from a2po.errors import BundleError
 from a2po.runtime.wire import BYTES, FIXED32, VARINT, Value, fields, signed, varints
 
-OPSETS = range(17, 22)
-"""LayerNormalization begins with 17."""
+OPSETS = range(13, 22)
+"""Those of the profile plain; LayerNormalization begins with 17."""
 MAX_FILE, MAX_NODES, MAX_CONSTANTS, MAX_ELEMENTS = 1 << 28, 4096, 4096, 1 << 26
 """Bytes of a file, nodes and constants of its graph, elements of one tensor (per row of the batch)."""
 MAX_TEXT, MAX_METADATA, MAX_RANK = 512, 1 << 24, 8
@@ -140,14 +140,9 @@ def _read(message: Value, form: str) -> Iterator[tuple[str, Value]]:
         seen.add(name)
         if wire not in _WIRES.get(kind.removesuffix("*"), (BYTES,)):
             raise ValueError(f"the field '{name}' of a {form} has the wire type {wire}")
-        if kind.startswith("text") and _length(value) > MAX_TEXT:
+        if kind.startswith("text") and len(_text(value)) > MAX_TEXT:
             raise ValueError(f"the field '{name}' of a {form} is longer than {MAX_TEXT} letters")
         yield name, value
-
-
-def _length(value: Value) -> int:
-    """How many bytes a field has whose wire type was looked at."""
-    return 0 if isinstance(value, int) else len(value)
 
 
 def _text(value: Value = _NOTHING) -> str:
