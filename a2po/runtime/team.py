@@ -66,8 +66,8 @@ class Team:
                 its first legal one, else action 0 (continuous: its action before, at first the one nearest to zero in the Box),
                 and its memory stays as it was. ``team.faults`` counts. Wrong shapes, types and names are always errors.
             deadline_ms: how long ``act`` may take. When the actors are late, all agents' actions are those of a fallback, and
-                counted; the late step still enters the memory, and while it goes on, the next steps are late, too. It costs a
-                copy of the inputs and two changes of thread per step (``a2po.runtime.deadline``).
+                counted; the late step still enters the memory, and while it goes on, the next steps are late, too; ``reset`` and
+                ``memory`` wait for it. Costs a copy of the inputs and two changes of thread (``a2po.runtime.deadline``).
 
         Raises:
             BundleError: the bundle is missing, altered, incomplete or of another format.
@@ -143,7 +143,7 @@ class Team:
             (padded with zeros to A in the array form).
 
         Raises:
-            ObservationError: an input has a wrong shape or type, is not finite, or allows no action.
+            ObservationError: an input has a wrong shape or type, is not finite, or allows no action; or the outputs are not finite.
         """
         turns, form, faultless = self._read(obs, action_mask, noise)
         if not faultless:

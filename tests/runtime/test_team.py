@@ -229,6 +229,20 @@ def test_state_is_kept_by_row_and_reset_by_row(tmp_path):
     assert team.act(ones[0]).ravel().tolist() == [2]
 
 
+def test_what_overflows_is_neither_played_nor_remembered(tmp_path):
+    path = summing_bundle(tmp_path / "bundle")
+    strict, lenient = Team.load(path), Team.load(path, on_fault="fallback")
+    large = np.float32([[[2e38, 0]], [[1, 1]]])
+    for team in (strict, lenient):
+        assert team.act(large).ravel().tolist() == [np.float32(2e38), 2]
+    with pytest.raises(ObservationError, match=r"agent 'a': its outputs for row 0 are not finite, .* feature 'x' \(index 0\), 2e\+38$"):
+        strict.act(large)
+    assert lenient.act(large).ravel().tolist() == [np.float32(2e38), 4]
+    assert lenient.faults == {("output", "a"): 1}
+    assert strict.memory["a"].tolist() == [[[np.float32(2e38), 0]], [[1, 1]]]
+    assert lenient.memory["a"].tolist() == [[[np.float32(2e38), 0]], [[2, 2]]]
+
+
 def summing_bundle(path):
     import hashlib
     import json
