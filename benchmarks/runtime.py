@@ -255,9 +255,7 @@ def show(result: dict[str, Any]) -> None:
         costs = ", ".join(f"{words[name]} {result['guards'][name]['p50_us']:.1f}" for name in words)
         console.print(f"Guards, 8 agents, shared GRU (p50, us): {costs}", highlight=False)
     if result["throughput"]:
-        rates = Table(
-            title=f"Million agent-steps/s of {result['throughput'][0]['games']:,} games, by threads", box=None
-        )
+        rates = Table(title=f"Million agent-steps/s of {result['throughput'][0]['games']:,} games, by threads", box=None)
         names = list(result["throughput"][0]["agent_steps_per_second"])
         for heading in ("agents", "net", *names):
             rates.add_column(heading, justify="left" if heading == "net" else "right")

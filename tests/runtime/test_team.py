@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from a2po.errors import DependencyError, ObservationError
+from a2po.errors import BundleError, DependencyError, ObservationError
 from a2po.networks.distributions import MaskedCategorical
 from a2po.runtime import Team
+from a2po.runtime.actors import open_session
 
 
 def inputs(policy, batch, seed=0):
@@ -167,11 +168,26 @@ def test_no_silent_fallback_to_the_cpu(uneven, monkeypatch):
     # What onnxruntime does when CUDA is listed but its libraries do not load: a session on the CPU, and no error.
     session = onnxruntime.InferenceSession
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    on_the_cpu = ["CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda model, options, providers: session(model, options, on_the_cpu))
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+
+    def on_the_cpu(model, options, providers, **others):
+        return session(model, options, ["CPUExecutionProvider"], **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
     with pytest.raises(DependencyError, match="fell back to CPUExecutionProvider"):
         Team.load(path, provider="cuda")
+
+    # ... or when its driver is too old.
+    def refusing(model, options, providers, **others):
+        if providers[0][0] == "CUDAExecutionProvider":
+            raise RuntimeError("CUDA failure 35")
+        return session(model, options, providers, **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refusing)
+    with pytest.raises(DependencyError, match="provider 'cuda' was asked for, but onnxruntime cannot use it here: CUDA failure 35"):
+        Team.load(path, provider="cuda")
+    with pytest.raises(BundleError, match=r"agents/row\.onnx cannot be loaded by onnxruntime"):
+        open_session(b"no model", "agents/row.onnx", "cuda")
 
 
 def test_missing_onnxruntime_names_the_extra(uneven, monkeypatch):
