@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from a2po.envs.registry import families
 from a2po.exporters.build import build_bundle
 from a2po.networks.team_policy import TeamPolicy
 from a2po.runtime import Team, read_bundle
+from a2po.runtime.latency import measure
 from a2po.runtime.verify import verify
 from a2po.testing import RandomPlayer
 from a2po.training.runs import TrainedPolicy, make_env
@@ -106,12 +107,13 @@ def copied(observations: Observations) -> Observations:
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick():
-    """Short recordings, one torch thread."""
+    """Short recordings and measurements, one torch thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("a2po.exporters.build.STEPS", 12)
         patch.setattr("a2po.exporters.build.RECURRENT_STEPS", 24)
+        patch.setattr("a2po.exporters.build.measure", partial(measure, steps=10))
         yield
     torch.set_num_threads(threads)
 

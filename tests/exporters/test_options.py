@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from a2po.errors import BundleError, UserError
 from a2po.exporters.export import export
 from a2po.exporters.options import ExportOptions
 from a2po.runtime import Team, read_bundle
+from a2po.runtime.latency import measure
 from a2po.runtime.verify import verify
 from a2po.training.runs import create_run
 
@@ -49,6 +51,7 @@ def assert_verified(path: Path) -> None:
 def short_proofs(monkeypatch):
     monkeypatch.setattr("a2po.exporters.build.STEPS", 40)
     monkeypatch.setattr("a2po.exporters.build.RECURRENT_STEPS", 120)
+    monkeypatch.setattr("a2po.exporters.build.measure", partial(measure, steps=10))
 
 
 @pytest.mark.parametrize("noise", [False, True], ids=["greedy", "noise"])
