@@ -26,7 +26,10 @@ class Policy(StrEnum):
 
 def evaluate(
     bundle: Annotated[
-        Path | None, typer.Argument(help="A bundle, its .zip, or a run folder; by default the newest bundle in runs/.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="A bundle, its .zip, or a run (a folder, or a name in runs/); by default the newest bundle.", show_default=False
+        ),
     ] = None,
     player: Annotated[
         str | None, typer.Option(help="A script plays instead of a bundle: random, or one that the task has.", show_default=False)

@@ -19,7 +19,8 @@ def play(
         typer.Argument(help="Another task than the team's own, or the own environment that the bundle names.", show_default=False),
     ] = None,
     bundle: Annotated[
-        Path | None, typer.Option(help="A bundle, its .zip, or a run folder; by default the newest bundle in runs/.", show_default=False)
+        Path | None,
+        typer.Option(help="A bundle, its .zip, or a run (a folder, or a name in runs/); by default the newest bundle.", show_default=False),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Play a checkpoint of this run instead of a bundle.", show_default=False)] = None,
     checkpoint: Annotated[

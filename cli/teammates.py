@@ -14,7 +14,7 @@ TeammateOptions = Annotated[
     typer.Option(
         "--teammate",
         metavar="AGENTS=WHO",
-        help="Who plays some of the agents: a bundle, a run, or a script of the task, as in 'marine_3,marine_4=random' or '*_1=runs/other'; "
+        help="Who plays some of the agents: a bundle, a run, or a script of the task, as in 'marine_3,marine_4=random' or '*_1=other'; "
         "may be repeated.",
         show_default=False,
     ),

@@ -123,7 +123,7 @@ def open_session(content: bytes, file: str, provider: str, threads: int = 1) -> 
     options.log_severity_level = 3  # errors only
     options.add_session_config_entry("session.strict_shape_type_inference", "1")  # results are as large as the file says, or it is refused
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=[(name, settings)])
+        session = onnxruntime.InferenceSession(content, options, providers=[(name, settings)], enable_fallback=0)
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class of their own
         raise BundleError(f"{file} cannot be loaded by onnxruntime {onnxruntime.__version__}: {error}") from None
     if session.get_providers()[0] != name:

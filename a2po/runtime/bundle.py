@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 MAX_BYTES = 1 << 30
 """A bundle that unpacks to more than this is refused."""
-UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, LookupError, struct.error, zipfile.BadZipFile, zlib.error)
 """What reading a damaged folder or archive raises."""
 
 

@@ -15,7 +15,7 @@ from a2po.runtime.reference import Reference, read_weights
 
 STEPS, ROWS = 32, 8
 ROUNDING = 8
-"""What a graph may add to the tolerance, in units of what single precision alone does to the numpy reading of the weights."""
+"""What a graph may do in units of what single precision alone does to the numpy reading of the weights, where that is the wider limit."""
 RARE = 40.0
 """Deviations from the mean in every eighth step: far beyond what is clipped."""
 Feed = dict[str, np.ndarray]
@@ -27,11 +27,12 @@ def references(bundle: Bundle, precision: type[np.floating[Any]] = np.float64) -
     Raises:
         BundleError: the weights are damaged, or not those of the network that the manifest names.
     """
-    files = {agent.weights for agent in bundle.agents}
-    tensors = {file: read_weights(bundle, file) for file in sorted(files)}
-    return {
-        agent.name: Reference(agent, bundle.manifest["training"]["config"]["network"], tensors[agent.weights]) for agent in bundle.agents
-    }
+    try:
+        network = bundle.manifest["training"]["config"]["network"]
+    except (KeyError, TypeError):
+        raise BundleError("the manifest does not say which network its weights are of (training.config.network)") from None
+    tensors = {file: read_weights(bundle, file) for file in dict.fromkeys(agent.weights for agent in bundle.agents)}
+    return {agent.name: Reference(agent, network, tensors[agent.weights], precision) for agent in bundle.agents}
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def _differences(
         with np.errstate(all="ignore"):
             expected, single = (_by_weights([those[name] for name in names], feed) for those in (measures, rounded))
             rounding.add(step, expected, single)
-            tolerance = TOLERANCE + ROUNDING * max(error.max() for error in rounding.errors.values())
+            tolerance = max(TOLERANCE, ROUNDING * float(max(error.max() for error in rounding.errors.values())))
             found.add(step, expected, run(session, feed), feed.get("noise"), tolerance=tolerance)
         state = expected.get("state_out", state).astype(np.float32)
     return Found(found.reports(), tolerance)

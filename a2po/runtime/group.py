@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from a2po.runtime import guard
 from a2po.runtime.actors import Actors
 from a2po.runtime.forms import Part
 from a2po.runtime.memory import DeviceMemory, HostMemory, Memory
@@ -111,7 +112,7 @@ class _Endless:
 def _broken(outputs: list[np.ndarray]) -> np.ndarray | None:
     """[R] True where an output is not finite; None if all are."""
     numbers = [values for values in outputs if values.dtype.kind == "f"]
-    if all(bool(np.isfinite(values).all()) for values in numbers):
+    if all(map(guard.all_finite, numbers)):
         return None
     broken: np.ndarray = np.logical_or.reduce([~np.isfinite(values).reshape(len(values), -1).all(axis=1) for values in numbers])
     return broken

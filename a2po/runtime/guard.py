@@ -21,6 +21,8 @@ def float_array(value: Any, what: str) -> np.ndarray:
         ObservationError: it is not an array of floats.
     """
     array = _array(value, what)
+    if array.dtype == np.float32:
+        return array
     if array.dtype.kind != "f":
         raise ObservationError(f"{what}: expected floats, got {array.dtype}; convert with .astype(numpy.float32)")
     with np.errstate(over="ignore"):  # what does not fit into float32 becomes infinite and is named below
@@ -80,15 +82,20 @@ def width_hint(agents: Iterable[AgentSpec], shape: tuple[int, ...]) -> str:
     return f": the last feature of agent '{widest.name}' is '{widest.features[-1]}' (index {widest.obs_size - 1})"
 
 
+def all_finite(values: np.ndarray) -> bool:
+    """No NaN and no infinity. Counting takes half the time of ``.all()``, which matters to an array of a few numbers."""
+    return np.count_nonzero(np.isfinite(values)) == values.size
+
+
 def not_finite(obs: np.ndarray) -> np.ndarray | None:
     """Which rows of observations [R, O] hold a NaN or an infinity: [R] bool, None if none does."""
-    return None if bool(np.isfinite(obs).all()) else ~np.isfinite(obs).all(axis=1)
+    return None if all_finite(obs) else ~np.isfinite(obs).all(axis=1)
 
 
 def nothing_legal(action_mask: np.ndarray) -> np.ndarray | None:
     """Which rows of masks [R, A] allow no action: [R] bool, None if none does."""
-    legal = np.asarray(action_mask.any(axis=1))
-    return None if bool(legal.all()) else ~legal
+    legal = np.logical_or.reduce(action_mask, axis=1)
+    return None if np.count_nonzero(legal) == len(legal) else ~legal
 
 
 def check_finite(agents: Sequence[AgentSpec], obs: np.ndarray) -> None:

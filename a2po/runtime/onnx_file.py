@@ -140,14 +140,9 @@ def _read(message: Value, form: str) -> Iterator[tuple[str, Value]]:
         seen.add(name)
         if wire not in _WIRES.get(kind.removesuffix("*"), (BYTES,)):
             raise ValueError(f"the field '{name}' of a {form} has the wire type {wire}")
-        if kind.startswith("text") and _length(value) > MAX_TEXT:
+        if kind.startswith("text") and len(_text(value)) > MAX_TEXT:
             raise ValueError(f"the field '{name}' of a {form} is longer than {MAX_TEXT} letters")
         yield name, value
-
-
-def _length(value: Value) -> int:
-    """How many bytes a field has whose wire type was looked at."""
-    return 0 if isinstance(value, int) else len(value)
 
 
 def _text(value: Value = _NOTHING) -> str:

@@ -194,7 +194,7 @@ class Team:
             noises = [draw((len(own), part.agents[0].action_size), dtype=np.float32) for own, part in zip(rows, form.parts, strict=True)]
         elif noise is not None:
             noises, _ = self._forms.read(NOISE, noise, form)
-            if not all(np.isfinite(part).all() for part in noises):
+            if not all(map(guard.all_finite, noises)):
                 raise ObservationError("noise: not finite")
         return [Turn(part, form.batch, *given) for part, *given in zip(form.parts, rows, masks, noises, strict=True)], form
 

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import a2po
 
 ROOT = Path(__file__).parents[2]
 BOT, API, GUIDE = ROOT / "examples" / "half_cheetah_bot.py", ROOT / "examples" / "python_api.py", ROOT / "docs" / "python.md"
+ANY_BOT = ROOT / "examples" / "bot.py"
 SMALL = ["run.total_steps=32", "run.evaluate_every=0", "env.num_envs=2", "update.rollout_length=16", "update.num_epochs=1"]
 
 
@@ -22,6 +25,16 @@ def test_the_bot_plays_and_leaves_nothing(tmp_path, monkeypatch):
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1 and done.stdout.startswith("return ")
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize("task", ["smac/3m", "mamujoco/HalfCheetah-2x3"])
+def test_the_bot_to_copy_plays_around_what_is_broken(make_policy, build, task):
+    """With masks and memory, and with controls: every tenth observation of the first agent is NaN, and nothing else is."""
+    bundle = build(make_policy(task, hidden_sizes=(8,), recurrent_layers=1, recurrent_size=6))
+    done = subprocess.run([sys.executable, str(ANY_BOT), str(bundle)], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, agents = ("marine_0", 3) if task == "smac/3m" else ("agent_0", 2)
+    assert done.stdout == f"100 steps of {agents} agents; faults: observation of {first}: 10\n"
 
 
 def test_the_python_example_stops_at_the_optimum_and_plays_it(tmp_path, monkeypatch):

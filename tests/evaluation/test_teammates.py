@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from a2po.envs.matrix import GAMES
-from a2po.envs.play import steps
+from a2po.envs.play import play as play_quota
 from a2po.envs.registry import make
 from a2po.errors import UserError
 from a2po.evaluation.evaluate import evaluate
@@ -28,13 +29,16 @@ CLIMBING, CHEETAH = "matrix/climbing", "mamujoco/HalfCheetah-2x3"
 MEMORY = {"hidden_sizes": (8,), "recurrent_layers": 1, "recurrent_size": 6}
 
 
-@pytest.fixture
-def run_of(tmp_path, monkeypatch, policy_at):
-    """``run_of(name, task, *actions)``: ``runs/name`` with a bundle, of random weights or of agents that always do the same."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, policy_at):
+    """What ``run_of`` gives, made once."""
+    made: dict[str, Path] = {}
 
-    def make_run(name: str, task: str, *actions: int, scale: float = 1.0, agents: list[str] | None = None, **network) -> Path:
-        run = Path("runs") / name
+    def write(name: str, task: str, *actions: int, scale: float = 1.0, agents: list[str] | None = None, **network) -> Path:
+        key = repr((name, task, actions, scale, agents, network))
+        if key in made:
+            return made[key]
+        run = made[key] = tmp_path_factory.mktemp("runs") / name
         policy = policy_at(run, task, **network)
         actors = policy.team.actors
         if actions:
@@ -47,7 +51,14 @@ def run_of(tmp_path, monkeypatch, policy_at):
         build_bundle(policy, lambda copies: make_env(policy.config, copies, seed=1), agents=agents, output=run / "bundle")
         return run
 
-    return make_run
+    return write
+
+
+@pytest.fixture
+def run_of(written, tmp_path, monkeypatch):
+    """``run_of(name, task, *actions)``: ``runs/name`` with a bundle, of random weights or of agents that always do the same."""
+    monkeypatch.chdir(tmp_path)
+    return lambda name, *what, **more: Path(shutil.copytree(written(name, *what, **more), Path("runs") / name))
 
 
 @pytest.mark.parametrize(("own", "other"), [((0, 0), (1, 2)), ((2, 1), (0, 0))])
@@ -92,37 +103,28 @@ def test_a_robot_beside_itself_is_the_plain_robot(run_of):
     assert whole == mixed
 
 
-def test_everybody_has_a_memory_of_his_own(run_of):
-    """Three recurrent teams, played by hand, each with its observations alone; episodes end in different copies at different steps."""
-    names = ["one", "two", "three"]
-    teams = [Team.load(run_of(name, "smac/3m", scale=scale, **MEMORY)) for name, scale in zip(names, (1.0, -1.0, -0.6), strict=True)]
-    copies, episodes = 3, 9
-    with closing(make("smac/3m", copies, seed=stream_seed(0, "bundle evaluation"), **teams[0].manifest["task"]["options"])) as env:
-        agents = list(env.spec.agents)
+def test_everybody_has_memory_and_noise_of_his_own(run_of):
+    """Three recurrent teams that sample, one seat each, played by hand; episodes end in different copies at different steps."""
+    names, copies, episodes, seed = ["one", "two", "three"], 3, 9, 5
+    teams = [Team.load(run_of(name, "smac/3m", scale=scale, **MEMORY)) for name, scale in zip(names, (1.0, -1.0, 1.5), strict=True)]
+    noises = [np.random.default_rng(seed) for _ in teams]
 
-        def by_hand(observations, begun):
-            actions = torch.zeros((copies, len(agents)), dtype=torch.int64)
-            for row, (agent, team) in enumerate(zip(agents, teams, strict=False)):
-                if begun is not None:
-                    team.reset(begun.numpy())
-                sizes = env.spec.obs_sizes[row], env.spec.action_sizes[row]
-                mask = observations.action_mask[:, row, : sizes[1]].numpy()
-                obs = observations.obs[:, row, : sizes[0]].numpy()
-                actions[:, row] = torch.from_numpy(team.act({agent: obs}, {agent: mask})[agent])
-            return actions
+    def by_hand(observations, begun):
+        columns = []
+        for row, (team, noise) in enumerate(zip(teams, noises, strict=True)):
+            if begun is not None:
+                team.reset(begun.numpy())
+            actions = team.act(observations.obs.numpy(), observations.action_mask.numpy(), noise=noise)
+            columns.append(torch.from_numpy(actions[:, row]))
+        return torch.stack(columns, dim=1)
 
-        records, wanted = [], dict.fromkeys(range(copies), episodes // copies)
-        for _ in steps(env, by_hand):
-            for record in env.drain_episodes():
-                wanted[record["copy"]] -= 1
-                records += [record] if wanted[record["copy"]] >= 0 else []
-            if max(wanted.values()) <= 0:
-                break
-    expected = [record["return"] for record in sorted(records, key=lambda record: record["copy"])]
-    others = {agent: f"runs/{name}" for agent, name in list(zip(agents, names, strict=False))[1:]}
-    result = evaluate("runs/one", episodes=episodes, num_envs=copies, teammates=others)
-    assert result["returns"] == expected
-    assert result["returns"] != evaluate("runs/one", episodes=episodes, num_envs=copies)["returns"]
+    with closing(make("smac/3m", copies, seed=stream_seed(seed, "bundle evaluation"))) as env:
+        expected = [record["return"] for record in play_quota(env, by_hand, episodes)]
+    others = {agent: f"runs/{name}" for agent, name in zip(teams[0].agents[1:], names[1:], strict=True)}
+    arguments = {"episodes": episodes, "num_envs": copies, "seed": seed, "deterministic": False}
+    result = evaluate("runs/one", teammates=others, **arguments)
+    assert result["returns"] == expected and len(set(result["lengths"])) > 3
+    assert result["returns"] != evaluate("runs/one", **arguments)["returns"]
 
 
 def test_scripts_beside_marines(marines, command, monkeypatch):
@@ -232,8 +234,8 @@ def test_a_report_says_who_played(marines):
 )
 @pytest.mark.parametrize("name", ["evaluate", "play"])
 def test_what_a_user_can_mend(run, run_of, command, name, arguments, message):
-    os.rename(run_of("other", CLIMBING, 0, 0), "other")
-    os.rename(run_of("altered", "matrix/uneven"), "altered")
+    shutil.move(run_of("other", CLIMBING, 0, 0), "other")
+    shutil.move(run_of("altered", "matrix/uneven"), "altered")
     (Path("altered") / "bundle" / "MODEL_CARD.md").write_text("nonsense")
     options = [part for text in arguments for part in ("--teammate", text)]
     code, out, err = command(name, *(("runs/first",) if name == "evaluate" else ("--bundle", "runs/first")), *options)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from a2po.errors import ObservationError, UserError
-from a2po.runtime import Team
+from a2po.runtime import Team, guard
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,17 @@ def test_not_finite_names_agent_feature_and_row(team, obs, value):
 def test_too_large_for_single_precision_is_not_finite(team, obs):
     with pytest.raises(ObservationError, match=r"feature 'noise' \(index 1\) is inf"):
         team.act(np.where(np.arange(2) == 1, 1e300, obs.astype(np.float64)))
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e30])
+def test_any_one_number_is_found_and_large_ones_are_none(rows, value):
+    numbers = np.random.default_rng(0).normal(size=(rows, 7)).astype(np.float32)
+    assert guard.all_finite(numbers)
+    for row, column in ((0, 0), (rows - 1, 6), (rows // 2, 3)):
+        numbers[row, column] = value
+        assert guard.all_finite(numbers) == np.isfinite(value)
+        numbers[row, column] = 0.0
 
 
 def test_padding_is_not_looked_at(exported):
