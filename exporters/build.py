@@ -21,6 +21,7 @@ from a2po.exporters.recording import RECURRENT_STEPS, STEPS, Recording, record
 from a2po.exporters.write import check_target, complete, write_bundle
 from a2po.runtime.actors import open_session
 from a2po.runtime.bundle import bundle_of
+from a2po.runtime.differences import ParityReport
 from a2po.runtime.latency import measure
 from a2po.runtime.team import Team
 from a2po.training.runs import TrainedPolicy
@@ -88,7 +89,7 @@ def _prove(policy: TrainedPolicy, groups: Sequence[Group], actors: Mapping[str, 
     Raises:
         ParityError: an actor is not the trained one.
     """
-    reports: dict[str, parity.ParityReport] = {}
+    reports: dict[str, ParityReport] = {}
     for group in groups:
         session = open_session(actors[onnx_file(group.stem)], onnx_file(group.stem), "cpu")
         proofs = parity.prove(group.agents, group.graph, session, seen.of_agents(policy.team.spec, group.agents))

@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 from a2po.errors import BundleError, UserError
+from a2po.evaluation.results import note_in_manifest
 from a2po.exporters.export import export
 from a2po.exporters.options import ExportOptions
 from a2po.runtime import Team, read_bundle
@@ -182,6 +183,37 @@ def test_noise_for_q_values_is_remarked(make_policy, tmp_path, monkeypatch):
     monkeypatch.setattr(policy.config, "__dict__", {**policy.config.__dict__, "algorithm": "qmix"})
     export(output=tmp_path / "qmix", noise=True, say=said.append)
     assert "qmix learns values, not probabilities" in said[0]
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """A private and a public key, as openssl writes them."""
+    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
+    from cryptography.hazmat.primitives import serialization
+
+    private, public = tmp_path / "key.pem", tmp_path / "public.pem"
+    key = ed25519.Ed25519PrivateKey.generate()
+    pem = serialization.Encoding.PEM
+    private.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return private, public
+
+
+def test_a_signed_bundle_stays_so_when_its_evaluation_is_noted(make_policy, build, keys, tmp_path):
+    private, public = keys
+    for name in ("team", "team.zip"):
+        path = build(make_policy(), output=tmp_path / name, sign=private)
+        note_in_manifest(read_bundle(path), {"mean": 1.0, "episodes": 3}, pytest.fail)
+        assert read_bundle(path).manifest["evaluation"]["mean"] == 1.0
+        assert verify(path, public)["passed"]
+    assert str(private).encode() not in (tmp_path / "team" / "manifest.json").read_bytes()
+
+
+def test_a_key_that_cannot_sign_is_refused_before_any_work(keys, tmp_path):
+    with pytest.raises(UserError, match="is a public key"):
+        export("a run that nobody looks for", sign=keys[1])
+    with pytest.raises(UserError, match=r"does not exist; did you mean '.*key\.pem'"):
+        export("a run that nobody looks for", sign=tmp_path / "kye.pem")
 
 
 EVERY_OPTION = [
