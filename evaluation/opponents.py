@@ -8,6 +8,7 @@ from typing import Any
 
 from a2po.errors import BundleError, UserError, did_you_mean
 from a2po.evaluation.locate import RUNS, find_bundle, known_paths
+from a2po.files import existing
 
 Say = Callable[[str], None]
 OPTION = "opponent"
@@ -46,7 +47,7 @@ def opponent_options(task: str, opponent: str | None, options: Mapping[str, Any]
     try:
         return {**given, OPTION: str(find_bundle(opponent))}
     except BundleError as error:
-        if Path(opponent).exists():
+        if existing(opponent, RUNS).exists():
             raise
         close = did_you_mean(opponent, [*names, *known_paths(RUNS, Path(opponent))])
         known = ", ".join(names)

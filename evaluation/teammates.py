@@ -11,6 +11,7 @@ from a2po.errors import BundleError, UserError, did_you_mean
 from a2po.evaluation.contestant import Contestant
 from a2po.evaluation.contestants import exported, scripted
 from a2po.evaluation.locate import RUNS, known_paths
+from a2po.files import existing
 
 Teammates = Mapping[str, Path | str] | Sequence[tuple[str, Path | str]]
 """Agents (a name, several with commas between, or patterns with *) -> a bundle, a run, or a scripted player of the task."""
@@ -42,7 +43,7 @@ def _teammate(who: str, task: str) -> Contestant:
     try:
         return exported(who)
     except BundleError as error:
-        if Path(who).exists():
+        if existing(who, RUNS).exists():
             raise
         close = did_you_mean(who, [*players, *known_paths(RUNS, Path(who))])
         raise UserError(

@@ -38,6 +38,8 @@ def test_a_run_without_a_bundle(run, command):
     shutil.rmtree(run / "bundle")
     code, out, err = command("evaluate", "first")
     assert (code, out) == (2, "") and "the run 'runs/first' has no bundle yet: a2po export runs/first" in err
+    code, out, err = command("evaluate", "--player", "random", "--task", "matrix/uneven", "--teammate", "row=first")
+    assert (code, out) == (2, "") and "the run 'runs/first' has no bundle yet" in err
     code, out, err = command("evaluate", "first", "--policy", "torch", "--episodes", "1", "--json")
     assert (code, err) == (0, "") and json.loads(out)["run"] == "first"
     assert json.loads(command("inspect", "first", "--json")[1])["run"]["path"] == "runs/first"

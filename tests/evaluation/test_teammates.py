@@ -190,6 +190,19 @@ def test_a_part_of_a_team_plays_with_others_and_beside_others(run_of, command):
     ) and "the bundle 'runs/column/bundle' does not fit 'matrix/climbing': it has no agent row (it has: column)" in err
 
 
+def test_what_does_not_fit_may_stay_at_home(run_of):
+    """The row of another game has too few actions for this one; its column fits, and plays where somebody else is the row."""
+    run_of("uneven", "matrix/uneven"), run_of("own", CLIMBING, 0, 0)
+    alone = evaluate("runs/uneven", episodes=1)["returns"][0] / 3
+    column = GAMES["uneven"][0].index(alone) if alone in GAMES["uneven"][0] else GAMES["uneven"][1].index(alone)
+    result = evaluate("runs/uneven", episodes=2, task=CLIMBING, options={"length": 3}, teammates={"row": "runs/own"})
+    assert result["returns"] == [3 * GAMES["climbing"][0][column]] * 2
+    result = evaluate("runs/own", episodes=2, teammates={"column": "runs/uneven"})
+    assert result["returns"] == [3 * GAMES["climbing"][0][column]] * 2
+    with pytest.raises(UserError, match="agent 'row': number of actions is 2, the task has 3"):
+        evaluate("runs/uneven", episodes=2, task=CLIMBING, teammates={"column": "runs/own"})
+
+
 def test_parts_of_robots(run_of):
     """Continuous controls, padded observations: a part plays as the whole does."""
     whole = run_of("whole", "mamujoco/Humanoid-9|8", hidden_sizes=(8,))

@@ -59,7 +59,7 @@ def test_the_same_actions_in_javascript(example, make_policy, build, tmp_path, w
     steps, agents = len(tensors["begun"]), tensors["obs"].shape[1]
     assert done.stdout.startswith(f"{steps} steps of {agents} agents, ") and ": all the same, largest difference " in done.stdout
     if noise:
-        assert_every_input_matters(example, bundle, recording, tensors)
+        assert_every_input_matters(example, bundle, recording, {name: tensor[:200] for name, tensor in tensors.items()})
 
 
 def assert_every_input_matters(example: Path, bundle: Path, recording: Path, tensors: dict[str, np.ndarray]) -> None:
