@@ -56,7 +56,7 @@ def export(
     """Write a run's team as a bundle: one ONNX actor per agent, proven equal to the trained policy on recorded observations."""
     from rich.console import Console
 
-    from a2po.cli.show import show_bundle
+    from a2po.cli.show_bundle import show_bundle
     from a2po.exporters.export import export as run_export
     from a2po.runtime.bundle import read_bundle
 

@@ -1,4 +1,4 @@
-"""Bundles, runs and results as tables for people."""
+"""Runs and results as tables for people; bundles are in show_bundle.py."""
 
 from __future__ import annotations
 
@@ -12,63 +12,37 @@ from rich.markup import escape
 from rich.table import Table
 
 from a2po.evaluation.figures import options_text, teammates_text
-from a2po.runtime.bundle import AgentSpec, Bundle
 
 if TYPE_CHECKING:
     from a2po.evaluation.sweep_table import TextTable
 
-NAMES_SHOWN = 6
 NARROW = 70
 """A terminal with fewer columns gets a result's mean and interval alone."""
 WIDE = 10_000
 """Columns in which every table fits."""
 
 
-def show_bundle(bundle: Bundle, *, brief: bool = False) -> None:
-    """A bundle's agents, parity, evaluation and origin; ``brief`` leaves out names and provenance."""
-    console, manifest = Console(emoji=False), bundle.manifest
-    training, parity = _dict(manifest.get("training")), _dict(manifest.get("parity"))
-    sizes = [len(content) for content in bundle.files.values()]
-    console.print(f"[bold]{escape(str(bundle.path))}[/bold]: {len(bundle.agents)} agents for {escape(bundle.task)}")
-    table = Table(box=None, pad_edge=False)
-    for heading in ("agent", "file", "kB", "observation", "action", *(() if brief else ("state",)), "parity"):
-        table.add_column(heading, overflow="fold", no_wrap=heading not in ("observation", "action"))
-    for agent in bundle.agents:
-        table.add_row(*map(escape, _agent_cells(bundle, agent, parity, brief)))
-    console.print(table)
-    rows = [
-        ("parity", _parity_words(parity)),
-        ("evaluation", _evaluation_words(_dict(manifest.get("evaluation")))),
-        ("trained", _training_words(training)),
-        *_origin_row(training.get("provenance")),
-        ("size", f"{sum(sizes) / 1000:,.0f} kB in {len(sizes)} files, every hash checked"),
-    ]
-    if not brief:
-        rows += _provenance_rows({"training": training.get("provenance"), "export": manifest.get("export")})
-    show_pairs(console, rows)
-
-
 def show_run(facts: dict[str, Any]) -> None:
     """A run folder."""
-    config, update, evaluation = facts["config"], _dict(facts["last_update"]), _dict(facts["last_evaluation"])
+    config, update, evaluation = facts["config"], as_dict(facts["last_update"]), as_dict(facts["last_evaluation"])
     console = Console(emoji=False)
     console.print(f"[bold]{escape(facts['path'])}[/bold]: {escape(str(config.get('algorithm')))} on {escape(str(config.get('task')))}")
     bundle = "yes" if facts["bundle"] else f"none yet: a2po export {shlex.quote(facts['path'])}"
     rows = [
-        ("steps", f"{_count(update.get('step', 0))} of {_count(_dict(config.get('run')).get('total_steps', 0))}"),
+        ("steps", f"{count(update.get('step', 0))} of {count(as_dict(config.get('run')).get('total_steps', 0))}"),
         ("last return", f"{number(update.get('return_mean'))} while training, {_greedy(evaluation)}"),
         ("checkpoints", f"{', '.join(facts['checkpoints']) or 'none'} (best: {facts['best'] or 'none'})"),
         ("bundle", bundle),
         ("results", ", ".join(facts["results"]) or "none"),
-        *_origin_row(facts["provenance"]),
+        *origin_row(facts["provenance"]),
     ]
-    show_pairs(console, [*rows, *_provenance_rows({"run": facts["provenance"]})])
+    show_pairs(console, [*rows, *provenance_rows({"run": facts["provenance"]})])
 
 
 def _greedy(evaluation: dict[str, Any]) -> str:
     """The last greedy evaluation in words."""
     won = evaluation.get("won_mean")
-    return f"{number(evaluation.get('return_mean'))} greedy" + (f", {won:.0%} won" if _is_number(won) else "")
+    return f"{number(evaluation.get('return_mean'))} greedy" + (f", {won:.0%} won" if is_number(won) else "")
 
 
 def show_evaluation(result: dict[str, Any]) -> None:
@@ -108,7 +82,7 @@ def show_play(result: dict[str, Any]) -> None:
     if _by_a_script(result):
         console.print(_script(result))
     else:
-        who = str(_dict(result["bundle"]).get("path")) if result["policy"] == "onnx" else f"{result['run']}, {result['checkpoint']}"
+        who = str(as_dict(result["bundle"]).get("path")) if result["policy"] == "onnx" else f"{result['run']}, {result['checkpoint']}"
         console.print(f"[bold]{escape(who)}[/bold] on {escape(result['task'])}: {result['actions']} actions")
     table = Table(box=None, pad_edge=False)
     known = ("episode", "seed", "length", "return", "complete", "invalid")
@@ -117,7 +91,7 @@ def show_play(result: dict[str, Any]) -> None:
         table.add_column(heading, justify="right" if heading else "left", overflow="fold")
     for episode in result["episodes"]:
         remark = "ended in a fault" if episode["invalid"] else "" if episode["complete"] else "stopped by --steps"
-        cells = [str(episode["episode"]), _count(episode["length"]), number(episode["return"])]
+        cells = [str(episode["episode"]), count(episode["length"]), number(episode["return"])]
         table.add_row(*map(escape, [*cells, *(number(episode.get(name)) for name in metrics), remark]))
     console.print(table)
     show_pairs(console, [*_options_row(result), *teammates_row(result)])
@@ -173,7 +147,7 @@ def show_groups(groups: list[dict[str, Any]], path: str) -> None:
     if len(tasks) == 1:
         console.print(tasks[0], style="bold", markup=False, highlight=False)
     for group in groups:
-        last = _dict(group["last"])
+        last = as_dict(group["last"])
         band = interval([last["low"], last["high"]]) if last and group["band"] else "-"
         steps = f"{last['x']:,.0f}" if last else "-"
         cells = [group["label"], str(len(group["runs"])), steps, number(last.get("mean")), band]
@@ -219,7 +193,7 @@ def _fitting(console: Console, content: TextTable) -> tuple[Table, list[str]]:
 
 def number(value: Any) -> str:
     """A number with as many digits as a reader needs, or a dash."""
-    if not _is_number(value):
+    if not is_number(value):
         return "-"
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
@@ -229,21 +203,19 @@ def interval(bounds: Any) -> str:
     return f"[{number(bounds[0])}, {number(bounds[1])}]" if isinstance(bounds, list) and len(bounds) == 2 else "-"
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     """A manifest comes from anywhere: an integer may be longer than any float."""
     return isinstance(value, (int, float)) and abs(value) < 1e300
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def as_dict(value: Any) -> dict[str, Any]:
+    """``value`` if it is a JSON object, else an empty one: a manifest comes from anywhere."""
     return value if isinstance(value, dict) else {}
 
 
-def _count(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) and _is_number(value) else "-"
-
-
-def _small(value: Any) -> str:
-    return f"{value:.1e}" if _is_number(value) else "-"
+def count(value: Any) -> str:
+    """A whole number with its thousands apart, or a dash."""
+    return f"{value:,}" if isinstance(value, int) and is_number(value) else "-"
 
 
 def _methods(result: dict[str, Any]) -> str:
@@ -251,63 +223,21 @@ def _methods(result: dict[str, Any]) -> str:
     return f"{result['method']} ({result['metrics'][rates[0]]['method']} for {', '.join(rates)})" if rates else str(result["method"])
 
 
-def _agent_cells(bundle: Bundle, agent: AgentSpec, parity: dict[str, Any], brief: bool) -> list[str]:
-    kind = "choices" if agent.discrete else "controls"
-    observation, action = f"{agent.obs_size} features", f"{agent.action_size} {kind}"
-    if not brief:
-        observation += f": {_names(agent.features)}"
-        bounds = "" if agent.discrete else f" in [{number(min(agent.low, default=None))}, {number(max(agent.high, default=None))}]"
-        action += f"{bounds}: {_names(agent.action_names)}"
-    errors = _dict(_dict(_dict(parity.get("agents")).get(agent.name)).get("max_error")).values()
-    worst = _small(max(filter(_is_number, errors), default=None))
-    state = () if brief else (f"{agent.num_layers} x {agent.hidden_size}" if agent.num_layers else "none",)
-    return [agent.name, agent.file, f"{len(bundle.files[agent.file]) / 1000:.0f}", observation, action, *state, worst]
-
-
-def _names(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    listed = list(map(str, names))
-    more = len(listed) - NAMES_SHOWN
-    return ", ".join(listed[:NAMES_SHOWN]) + (f", … {more} more" if more > 0 else "")
-
-
-def _parity_words(parity: dict[str, Any]) -> str:
-    if not parity:
-        return "not proven"
-    verdict = "passed" if parity.get("passed") is True else "FAILED"
-    batches = parity.get("batches")
-    replayed = f"{parity.get('steps')} recorded steps, batches {_names(batches if isinstance(batches, list) else ())}"
-    return f"{verdict}: {replayed}, largest difference {_small(parity.get('max_error'))} of {number(parity.get('tolerance'))}"
-
-
-def _evaluation_words(evaluation: dict[str, Any]) -> str:
-    if not evaluation:
-        return "none yet"
-    shown = f"mean return {number(evaluation.get('mean'))} {interval(evaluation.get('interval'))}"
-    return f"{shown}, {evaluation.get('episodes')} episodes, {evaluation.get('actions')}, {evaluation.get('created')}"
-
-
-def _training_words(training: dict[str, Any]) -> str:
-    if not training:
-        return "unknown"
-    what = f"{training.get('algorithm')}, {_count(training.get('step'))} steps, seed {training.get('seed')}"
-    return f"{what}, run {training.get('run')}, {training.get('checkpoint')}"
-
-
-def _origin_row(provenance: Any) -> list[tuple[str, str]]:
+def origin_row(provenance: Any) -> list[tuple[str, str]]:
     """Where the first weights came from, if not from chance."""
-    origin = _dict(_dict(provenance).get("init_from"))
+    origin = as_dict(as_dict(provenance).get("init_from"))
     if not origin:
         return []
     source = f"the run {origin.get('name')}" if origin.get("kind") == "run" else f"a bundle of the run {origin.get('run')}"
-    return [("began with", f"{source}: {origin.get('task')}, {_count(origin.get('step'))} steps")]
+    return [("began with", f"{source}: {origin.get('task')}, {count(origin.get('step'))} steps")]
 
 
-def _provenance_rows(parts: dict[str, Any]) -> list[tuple[str, str]]:
+def provenance_rows(parts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What each part was made with."""
     rows = []
-    for name, part in ((name, _dict(part)) for name, part in parts.items()):
+    for name, part in ((name, as_dict(part)) for name, part in parts.items()):
         if part:
-            packages = ", ".join(f"{package} {version}" for package, version in _dict(part.get("packages")).items())
+            packages = ", ".join(f"{package} {version}" for package, version in as_dict(part.get("packages")).items())
             version = f"a2po {part.get('a2po')} ({part.get('commit') or 'no commit known'})"
             rows.append((f"{name} made with", f"{version}, Python {part.get('python')}, {packages}; {part.get('created')}"))
     return rows

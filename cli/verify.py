@@ -23,10 +23,11 @@ def verify(
 ) -> None:
     """Check a bundle before anything plays it: hashes, signature, operators, and that the graphs compute what the weights say. No torch."""
     from a2po.errors import EXIT_FAILED
-    from a2po.evaluation.locate import find_bundle
+    from a2po.evaluation.locate import RUNS, find_bundle
+    from a2po.files import existing
     from a2po.runtime.verify import verify as run_verify
 
-    result = run_verify(find_bundle(path), require_signature)
+    result = run_verify(find_bundle(None if path is None else existing(path, RUNS)), require_signature)
     if as_json:
         print(json.dumps(result))
     else:

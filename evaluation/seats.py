@@ -15,7 +15,7 @@ def seats(texts: Sequence[str], agents: Sequence[str]) -> list[list[str]]:
     Raises:
         UserError: a name means no agent, or an agent is named twice.
     """
-    found = [[agent for name in text.split(",") for agent in _meant(name.strip(), agents)] for text in texts]
+    found = [[agent for name in text.split(",") for agent in agents_named(name.strip(), agents, "teammates")] for text in texts]
     count = Counter(agent for meant in found for agent in meant)
     for agent, times in count.items():
         if times > 1:
@@ -23,11 +23,16 @@ def seats(texts: Sequence[str], agents: Sequence[str]) -> list[list[str]]:
     return [sorted(meant, key=list(agents).index) for meant in found]
 
 
-def _meant(name: str, agents: Sequence[str]) -> list[str]:
+def agents_named(name: str, agents: Sequence[str], what: str) -> list[str]:
+    """The agents of a name or of a pattern with *.
+
+    Raises:
+        UserError: there are none; the message begins with ``what``.
+    """
     if name in agents:
         return [name]
     matching = [agent for agent in agents if fnmatchcase(agent, name.replace("[", "[[]").replace("?", "[?]"))] if "*" in name else []
     if not matching:
         known = f"{', '.join(agents[:10])}{f' and {len(agents) - 10} more' if len(agents) > 10 else ''}"
-        raise UserError(f"teammates: no agent '{name}'{did_you_mean(name, agents)} (there are: {known})")
+        raise UserError(f"{what}: no agent '{name}'{did_you_mean(name, agents)} (there are: {known})")
     return matching

@@ -231,6 +231,6 @@ class Verification:
         if not (self.bundle.manifest.get("onnx") or {}).get("quantize"):
             return None
         measured = (self.bundle.manifest.get("quantization") or {}).get("drawn_error")
-        if not isinstance(measured, int | float) or not 0 <= measured < 1:
+        if not isinstance(measured, int | float) or not 0 <= measured < float("inf"):
             raise BundleError(f"the manifest does not say how far its quantised actors are from their weights. {MEND}")
         return QUANTISED_FACTOR * measured

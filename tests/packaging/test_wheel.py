@@ -22,7 +22,7 @@ FOLDERS = {"a2po": "a2po", "cli": "a2po/cli", "exporters": "a2po/exporters", "ev
 REQUIRED = ("numpy", "pydantic", "rich", "safetensors", "typer")
 IGNORED = shutil.ignore_patterns("__pycache__", ".*", "*.pyc", "*.egg-info")
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def run(command: Sequence[str | Path], *, cwd: Path, expected: int = 0) -> str:
@@ -30,7 +30,7 @@ def run(command: Sequence[str | Path], *, cwd: Path, expected: int = 0) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "COLUMNS": "120"}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=200, check=False
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == expected, f"{command} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -128,3 +128,35 @@ def test_modules_come_from_the_clean_environment(clean_python: Path, foreign_fol
     code = f"import importlib.util; print(importlib.util.find_spec({name!r}).origin)"
     origin = run([clean_python, "-c", code], cwd=foreign_folder).strip()
     assert Path(origin).is_relative_to(clean_python.parents[1]), origin
+
+
+@pytest.fixture(scope="module")
+def cpu_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a player's environment: the wheel with the extra ``cpu``, and what that brings, from the package index."""
+    folder = tmp_path_factory.mktemp("cpu") / "venv"
+    run([sys.executable, "-m", "venv", "--without-pip", folder], cwd=folder.parent)
+    python = folder / "bin" / "python"
+    command = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "-c", ROOT / "constraints.txt", f"{wheel}[cpu]"]
+    run(command, cwd=folder.parent)
+    return python
+
+
+@pytest.mark.slow
+def test_a_bot_needs_the_extra_cpu_alone(cpu_python: Path, foreign_folder: Path, uneven: tuple[object, Path]) -> None:
+    """From the user's folder, beside modules of our folders' names: look, verify, play; and there is no torch."""
+    shutil.copytree(uneven[1], foreign_folder / "team")
+    shutil.copy(ROOT / "examples" / "bot.py", foreign_folder)
+    command = cpu_python.parent / "a2po"
+    assert "2 agents for matrix/uneven" in run([command, "inspect", "team"], cwd=foreign_folder)
+    assert "team: verified" in run([command, "verify", "team"], cwd=foreign_folder)
+    assert "100 steps of 2 agents" in run([cpu_python, "bot.py", "team"], cwd=foreign_folder)
+    missing = "import importlib.util as u; print([name for name in ('torch', 'onnx', 'numba', 'mujoco', 'gymnasium') if u.find_spec(name)])"
+    assert run([cpu_python, "-c", missing], cwd=foreign_folder).strip() == "[]"
+    size = sum(path.stat().st_size for path in cpu_python.parents[1].rglob("*") if path.is_file() and not path.is_symlink())
+    print(f"the environment of a bot: {size / 1e6:.0f} MB")
+
+
+@pytest.mark.slow
+def test_what_is_missing_there_is_told(cpu_python: Path, foreign_folder: Path) -> None:
+    done = run([cpu_python.parent / "a2po", "train"], cwd=foreign_folder, expected=2)
+    assert not done

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+import tracemalloc
+import warnings
 import zipfile
 
 import numpy as np
@@ -356,3 +358,66 @@ def test_fingerprint_does_not_change_with_a_noted_evaluation(bundle):
     after = read_bundle(bundle)
     assert after.fingerprint == before.fingerprint
     assert after.manifest_sha256 != before.manifest_sha256
+
+
+def zipped(path, entries):
+    """An archive of (name, content) as somebody may write it, with names twice."""
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")
+        for name, content in entries:
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("agents/row.onnx", "two files of one name"),
+        ("./agents/row.onnx", "two files of one name"),
+        ("agents//row.onnx", "two files of one name"),
+        ("../evil.onnx", "leads out of it"),
+        ("agents/../../evil.onnx", "leads out of it"),
+        ("/etc/evil.onnx", "leads out of it"),
+        ("agents\\..\\..\\evil.onnx", "leads out of it"),
+    ],
+)
+def test_names_in_archives(bundle, tmp_path, name, words):
+    files = {file.relative_to(bundle).as_posix(): file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
+    with pytest.raises(BundleError, match=words):
+        read_bundle(zipped(tmp_path / "team.zip", [*files.items(), (name, b"evil")]))
+    with pytest.raises(BundleError, match="two files of one name"):  # beside and inside of the folder that holds the manifest
+        read_bundle(
+            zipped(tmp_path / "team.zip", [*((f"team/{name}", content) for name, content in files.items()), ("agents/row.onnx", b"")])
+        )
+
+
+def test_an_archive_that_expands_to_more_than_it_claims(bundle, tmp_path):
+    """The size in the archive's directory is a lie: 300 MB of zeros claim to be 100 bytes."""
+    path = zipped(
+        tmp_path / "bomb.zip", [("agents/row.onnx", bytes(300_000_000)), ("manifest.json", (bundle / "manifest.json").read_bytes())]
+    )
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 24 : entry + 28] = (100).to_bytes(4, "little")
+    path.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(BundleError):
+        read_bundle(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_rows_of_a_folded_file_are_in_their_order(shared_policy, build, tmp_path):
+    shared_policy.team.obs_norm.mean[1] += 1.0
+    bundle = build(shared_policy)
+    files = {entry["file"] for entry in json.loads((bundle / "manifest.json").read_text())["agents"].values()}
+    assert len(files) == 1 and "agent" in read_bundle(bundle).agents[0].inputs
+
+    def swap(manifest):
+        for entry in manifest["agents"].values():
+            entry["row"] = 1 - entry["row"]
+
+    edit(bundle, swap)
+    with pytest.raises(BundleError, match="other rows than their order"):
+        read_bundle(bundle)

@@ -193,7 +193,7 @@ def take_the_graph(model):
         (leave_two_axes_free, "has the shape"),
         (make_an_input_a_constant, "an input is a constant"),
         (put_ten_thousand_nodes, "more than 4,096 nodes"),
-        (set_old_opset, "the opset 9; a2po writes 17 to 21"),
+        (set_old_opset, "the opset 9; a2po writes 13 to 21"),
         (name_two_opsets, "the opset 18"),
         (take_the_graph, "it has no graph"),
     ],
