@@ -13,14 +13,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from a2po.errors import BundleError, UserError
 from a2po.evaluation.results import note_in_manifest
 from a2po.exporters.export import export
 from a2po.exporters.options import ExportOptions
+from a2po.networks.team_policy import TeamPolicy
 from a2po.runtime import Team, read_bundle
 from a2po.runtime.latency import measure
 from a2po.runtime.verify import verify
+from a2po.training.bundle_weights import load_bundle
 from a2po.training.runs import create_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,7 +144,8 @@ def test_a_part_of_a_team_is_quantised_without_a_return(make_policy, build, tmp_
 
 @pytest.mark.parametrize(("format", "kinds"), [("onnx", {".onnx"}), ("safetensors", {".safetensors"}), ("all", {".onnx", ".safetensors"})])
 def test_formats(make_policy, build, format, kinds):
-    path = build(make_policy(share_parameters=True), format=format)
+    policy = make_policy(share_parameters=True)
+    path = build(policy, format=format)
     bundle = read_bundle(path)
     assert {Path(name).suffix for name in bundle.files} == {*kinds, ".md"}
     assert_verified(path)
@@ -151,6 +155,9 @@ def test_formats(make_policy, build, format, kinds):
     if format == "safetensors":
         with pytest.raises(BundleError, match=r"weights only|no ONNX"):
             Team.load(path)
+        team = TeamPolicy(policy.team.spec, policy.team.network, seed=9)
+        load_bundle(bundle, team)
+        assert torch.equal(team.actors.values, policy.team.actors.values)
     else:
         assert Team.load(path).act(np.zeros((2, 2), np.float32)).shape == (2,)
 
