@@ -276,7 +276,7 @@ def table(results: list[dict]) -> str:
     counts = Counter((result["outcome"], *key(result)) for result in results)
     order = ["files", "manifest", "signature", "operators", "load", "weights", "parity", "finite", "Team.load", "no bundle"]
     names = [f"refused: {name}" for name in order if any(result["outcome"] == f"refused: {name}" for result in results)]
-    rows = [[name, *(str(counts[name, *column] or "") for column in columns)] for name in [*names, "harmless", *BAD]]
+    rows = [[name, *(str(counts[name, *column] or "-") for column in columns)] for name in [*names, "harmless", *BAD]]
     totals = [str(sum(key(result) == column for result in results)) for column in columns]
     return markdown(["outcome", *(f"{kind}{', re-hashed' if purpose else ''}" for purpose, kind in columns)], [*rows, ["cases", *totals]])
 

@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 CARD = "MODEL_CARD.md"
 MAX_BYTES = 1 << 30
 """A bundle that unpacks to more than this is refused."""
+MAX_MANIFEST = 1 << 25
 UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, LookupError, struct.error, zipfile.BadZipFile, zlib.error)
 """What reading a damaged folder or archive raises."""
 
@@ -227,6 +228,8 @@ def _read_agents(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> tup
 
 
 def _read_manifest(path: Path, text: bytes) -> dict[str, Any]:
+    if len(text) > MAX_MANIFEST:  # as objects it would need ten times as much memory, and no hash speaks for it
+        raise BundleError(f"'{path}': {MANIFEST} has {len(text) / 1e6:.0f} MB, at most {MAX_MANIFEST / 1e6:.0f} MB are read")
     try:
         manifest = schema.parse(text)
         version = manifest["format"]

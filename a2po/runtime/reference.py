@@ -5,7 +5,7 @@ It shares nothing with the trainer, the exporter or onnxruntime, so what it agre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from a2po.runtime.sampling import gumbel
 
 NORM_EPSILON = 1e-5
 LOG_STD_LIMITS = (-20.0, 2.0)
-ACTIVATIONS = {"tanh": np.tanh, "relu": lambda values: np.maximum(values, 0.0)}
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"tanh": np.tanh, "relu": lambda values: np.maximum(values, 0.0)}
 BOX = ("action_low", "action_high", "action_shift", "action_span")
 OWN = ("observation_mean", "observation_inverse_std", "agent_id")
 """What has one row for each agent of a file where they differ."""
@@ -87,9 +87,8 @@ class Reference:
             feed: ``obs`` [M, O], and ``action_mask`` [M, A], ``state_in`` [M, L, H], ``noise`` [M, A] as far as the graph has them.
         """
         inputs = self._inputs(feed["obs"].astype(self.precision))
-        output, states = self._network(inputs, feed.get("state_in"))
-        outputs = self._discrete(output, feed) if self.agent.discrete else self._continuous(output, feed)
-        return {**outputs, "state_out": states} if self.agent.num_layers else outputs
+        output, state = self._recurrent(inputs, feed["state_in"]) if self.agent.num_layers else (self._feed_forward(inputs), {})
+        return {**(self._discrete(output, feed) if self.agent.discrete else self._continuous(output, feed)), **state}
 
     def _inputs(self, obs: np.ndarray) -> np.ndarray:
         """Observations in units of their statistics, behind the id of the agent."""
@@ -100,14 +99,13 @@ class Reference:
             obs = np.concatenate([np.tile(self._tensor("agent_id"), (len(obs), 1)), obs], axis=1)
         return obs
 
-    def _network(self, hidden: np.ndarray, state: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        if not self.agent.num_layers:
-            last = self.layers + self.head_layers
-            for layer in range(last):
-                hidden = self.activation(self._linear(hidden, f"linear{layer}", f"norm{layer}"))
-            return self._linear(hidden, f"linear{last}", f"norm{last}"), None
-        if state is None:
-            raise ValueError("no state")
+    def _feed_forward(self, hidden: np.ndarray) -> np.ndarray:
+        last = self.layers + self.head_layers
+        for layer in range(last):
+            hidden = self.activation(self._linear(hidden, f"linear{layer}", f"norm{layer}"))
+        return self._linear(hidden, f"linear{last}", f"norm{last}")
+
+    def _recurrent(self, hidden: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         for layer in range(self.layers):
             hidden = self.activation(self._linear(hidden, f"linear{layer}", f"norm{layer}"))
         states = []
@@ -116,7 +114,8 @@ class Reference:
             states.append(hidden)
         for layer in range(self.head_layers):
             hidden = self.activation(self._linear(hidden, f"head_linear{layer}", f"head_norm{layer}"))
-        return self._linear(hidden, f"head_linear{self.head_layers}", f"head_norm{self.head_layers}"), np.stack(states, axis=1)
+        output = self._linear(hidden, f"head_linear{self.head_layers}", f"head_norm{self.head_layers}")
+        return output, {"state_out": np.stack(states, axis=1)}
 
     def _linear(self, inputs: np.ndarray, name: str, norm: str) -> np.ndarray:
         if self.layer_norm and norm:
@@ -133,7 +132,8 @@ class Reference:
         state_reset, state_update, state_new = np.split(from_state, 3, axis=1)
         reset, update = sigmoid(input_reset + state_reset), sigmoid(input_update + state_update)
         new = np.tanh(input_new + reset * state_new)
-        return new + update * (state - new)
+        after: np.ndarray = new + update * (state - new)
+        return after
 
     def _discrete(self, output: np.ndarray, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         logits = np.where(feed["action_mask"], output, ILLEGAL_LOGIT)

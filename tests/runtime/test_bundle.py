@@ -408,6 +408,13 @@ def test_an_archive_that_expands_to_more_than_it_claims(bundle, tmp_path):
     assert peak < 5_000_000
 
 
+def test_a_manifest_that_is_too_long_is_not_parsed(bundle):
+    text = (bundle / "manifest.json").read_text()
+    (bundle / "manifest.json").write_text(text.replace("{", '{"more": [' + "0," * 20_000_000 + "0],", 1))
+    with pytest.raises(BundleError, match=r"manifest\.json has 40 MB, at most 34 MB are read"):
+        read_bundle(bundle)
+
+
 def test_rows_of_a_folded_file_are_in_their_order(shared_policy, build, tmp_path):
     shared_policy.team.obs_norm.mean[1] += 1.0
     bundle = build(shared_policy)

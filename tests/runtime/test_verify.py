@@ -230,6 +230,27 @@ def test_what_cannot_be_told_without_weights_is_said(bundle):
     assert (found["weights"], found["parity"], found["finite"]) == (None, None, True)
 
 
+def test_weights_alone_are_those_of_the_network(make_policy, build):
+    bundle = build(make_policy(), format="safetensors")
+    found = outcomes(bundle)
+    assert (found["operators"], found["load"], found["weights"], found["parity"], found["finite"]) == (None, None, True, None, None)
+    rewrite(bundle, lambda manifest: manifest["training"]["config"]["network"].update(hidden_sizes=[64]))
+    assert failure(bundle)[0] == "weights"
+
+
+@pytest.mark.parametrize("options", [{"profile": "plain", "opset": 13}, {"quantize": "int8"}, {"profile": "plain", "noise": True}])
+def test_every_form_of_a_graph(make_policy, build, options):
+    """Older operators are the same numbers; bytes are as far from the weights as the export measured, and no farther."""
+    bundle = build(make_policy(recurrent_layers=1, recurrent_size=8, layer_norm=True), **options)
+    found = outcomes(bundle)
+    assert found["parity"] and found["weights"] is (None if "quantize" in options else True)
+    if "quantize" in options:
+        rewrite(bundle, lambda manifest: manifest["quantization"].update(drawn_error=1e-6))
+        assert "the graph does not compute what its weights say" in failure(bundle)[1]
+        rewrite(bundle, lambda manifest: manifest.update(quantization=None))
+        assert "does not say how far its quantised actors are" in failure(bundle)[1]
+
+
 @pytest.fixture
 def keys(tmp_path):
     """(private, public) and the public one of somebody else."""
