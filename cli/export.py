@@ -76,5 +76,7 @@ def export(
         print(json.dumps({"bundle": str(path), **bundle.manifest}))
         return
     show_bundle(bundle, brief=True)
-    if len(bundle.agents) == len(bundle.manifest["task"]["agents"]):  # a part of the team cannot play the task
+    if not bundle.agents[0].file:
+        typer.echo(f"Next: a2po train --task {shlex.quote(bundle.task)} --init-from {shlex.quote(str(path))}")
+    elif len(bundle.agents) == len(bundle.manifest["task"]["agents"]):  # a part of the team cannot play the task
         typer.echo(f"Next: a2po evaluate {shlex.quote(str(path))}")

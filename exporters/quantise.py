@@ -28,6 +28,7 @@ from a2po.exporters.recording import Recording
 from a2po.exporters.return_change import EPISODES, change_of_return
 from a2po.exporters.wrapper import ActorGraph
 from a2po.runtime.actors import open_session
+from a2po.runtime.bundle import Bundle
 from a2po.runtime.differences import ParityReport
 from a2po.runtime.drawn import drawn_differences
 from a2po.runtime.team import Team
@@ -35,6 +36,9 @@ from a2po.training.runs import TrainedPolicy
 
 OPERATORS = ["MatMul"]
 """What is quantised; Gemm becomes MatMul before. Tables of ids and statistics stay as they are."""
+
+LIMIT = 1.0
+"""Of the change of an output; ``a2po verify`` takes no more for granted."""
 
 
 def quantised(content: bytes, graph: ActorGraph) -> bytes:
@@ -56,6 +60,8 @@ def quantised(content: bytes, graph: ActorGraph) -> bytes:
         raise WorkFailed("--quantize int8: this actor has no layer that could be quantised")
     model.graph.CopyFrom(smaller.graph)  # and not what the quantiser says of itself
     del model.graph.value_info[:]
+    for tensor in model.graph.initializer:
+        tensor.ClearField("data_location")  # the quantiser had put large ones into a file and taken them back
     model.graph.name = "actor"
     result: bytes = checked(model, graph).SerializeToString(deterministic=True)
     return result
@@ -76,13 +82,22 @@ def measured_change(
     Returns: action_agreement (share of the recorded greedy actions that stay, None where they are continuous), max_error (of an output,
     as the parity gate measures it), drawn_error (the same on the inputs that ``a2po verify`` draws, None in a bundle without weights)
     and return (None where the exported agents are only a part of the team, which cannot play).
+
+    Raises:
+        WorkFailed: an output changes by more than is left for a verification.
     """
     spec, reports, bundle = policy.team.spec, list[ParityReport](), teams[1].bundle
     sessions = {file: open_session(bundle.files[file], file, "cpu") for file in (onnx_file(group.stem) for group in groups)}
     for group in groups:
         reports += parity.compare(group.agents, group.graph, sessions[onnx_file(group.stem)], seen.of_agents(spec, group.agents).greedy())
     actions = sum(report.actions for report in reports)
-    drawn = drawn_differences(bundle, sessions).values() if bundle.agents[0].weights else ()
+    drawn = (
+        max((found.largest for found in drawn_differences(bundle, sessions).values()), default=None) if bundle.agents[0].weights else None
+    )
+    if drawn is not None and not drawn < LIMIT:
+        raise WorkFailed(
+            f"--quantize int8 changes these actors too much: outputs by up to {drawn:.2g} far from what they saw. Leave it out"
+        )
     change = None
     if len(reports) == len(spec.agents):
         with closing(open_env(EPISODES)) as env:
@@ -90,9 +105,16 @@ def measured_change(
     return {
         "action_agreement": 1 - sum(report.mismatches for report in reports) / actions if actions else None,
         "max_error": max(max(report.max_error.values()) for report in reports),
-        "drawn_error": max((found.largest for found in drawn), default=None),
+        "drawn_error": drawn,
         "return": change,
     }
+
+
+def _drawn_error(bundle: Bundle, sessions: dict[str, Any]) -> float:
+    error = max(found.largest for found in drawn_differences(bundle, sessions).values())
+    if not error < LIMIT:
+        raise WorkFailed(f"--quantize int8 changes these actors too much: outputs by {error:.2g} far from what they saw. Leave it out")
+    return error
 
 
 def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -43,9 +43,9 @@ def change_of_return(env: VectorEnv, before: Team, after: Team, seed: int) -> di
     first, second = pairs.mean(axis=1)
     differences = pairs[1] - pairs[0]
     return {
-        "float": float(first),
-        "int8": float(second),
-        "difference": float(differences.mean()),
+        "float": _rounded(first),
+        "int8": _rounded(second),
+        "difference": _rounded(differences.mean()),
         "interval": _interval(differences),
         "episodes": len(differences),
         "seed": seed,
@@ -82,4 +82,9 @@ def _interval(differences: np.ndarray) -> list[float] | None:
     stream = np.random.default_rng(0)
     means = differences[stream.integers(len(differences), size=(RESAMPLES, len(differences)))].mean(axis=1)
     tail = (1 - CONFIDENCE) / 2
-    return [float(bound) for bound in np.quantile(means, [tail, 1 - tail])]
+    return [_rounded(bound) for bound in np.quantile(means, [tail, 1 - tail])]
+
+
+def _rounded(value: Any) -> float:
+    """Without the last digits of single precision, in which returns are summed; and no negative zero."""
+    return round(float(value), 6) + 0.0

@@ -125,6 +125,9 @@ def open_session(content: bytes, file: str, provider: str, threads: int = 1) -> 
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[(name, settings)], enable_fallback=0)
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no base class of their own
+        if provider == "cuda":
+            open_session(content, file, "cpu")  # is the file to blame?
+            raise DependencyError(f"provider 'cuda' was asked for, but onnxruntime cannot use it here: {error}") from None
         raise BundleError(f"{file} cannot be loaded by onnxruntime {onnxruntime.__version__}: {error}") from None
     if session.get_providers()[0] != name:
         raise DependencyError(

@@ -110,8 +110,8 @@ def _table(agents: Mapping[str, Any]) -> str:
         row = (f"`{_text(file)}`", f"{_text(observation.get('size'))} features", f"{_text(action.get('size'))} {choices}", memory)
         rows.setdefault(row, []).append(name)
     lines = ["| agents | file | observation | action | memory |", "|---|---|---|---|---|"]
-    for row, names in rows.items():
-        cells = [cell.replace("|", "\\|") for cell in (_together(names), *row)]
+    for facts, names in rows.items():
+        cells = [cell.replace("|", "\\|") for cell in (_together(names), *facts)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -24,11 +24,12 @@ class Kind:
     what: str
     convert: Callable[[Any, str], np.ndarray]
     size: Callable[[AgentSpec], int]
+    faultless: Callable[[np.ndarray], bool]
 
 
-OBSERVATION = Kind("observation", guard.float_array, attrgetter("obs_size"))
-MASK = Kind("action mask", guard.mask_array, attrgetter("action_size"))
-NOISE = Kind("noise", guard.float_array, attrgetter("action_size"))
+OBSERVATION = Kind("observation", guard.float_array, attrgetter("obs_size"), guard.all_finite)
+MASK = Kind("action mask", guard.mask_array, attrgetter("action_size"), guard.all_legal)
+NOISE = Kind("noise", guard.float_array, attrgetter("action_size"), guard.all_finite)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Form:
     batch: int
     batched: bool
     """There was an axis of B."""
+    faultless: bool
+    """All of it has been looked at together and nothing is wrong, so nobody has to look at the parts."""
 
 
 class Forms:
@@ -75,6 +78,7 @@ class Forms:
         self.agents = {agent.name: agent for agent in agents}
         self._groups = [tuple(group) for group in groups]
         self._obs_width, self._action_width = widths
+        self._every_action = all(agent.action_size == self._action_width for agent in agents)
         order = {name: column for column, name in enumerate(self.agents)}
         self._everyone = [
             _part(index, group, [order[agent.name] for agent in group], len(agents)) for index, group in enumerate(self._groups)
@@ -109,7 +113,8 @@ class Forms:
         batched = padded.ndim == 3
         if not batched:
             padded = padded[None]
-        form = Form(self._everyone, None, len(padded), batched)
+        whole = kind is not MASK or self._every_action  # an action that is legal in the padding is none
+        form = Form(self._everyone, None, len(padded), batched, faultless=whole and kind.faultless(padded))
         if like is not None and (like.parts is not self._everyone or like.batch != form.batch):
             _check_agreement(kind, dict.fromkeys(self.agents, form.batch), like)
         return [part.rows(padded, kind.size(part.agents[0])) for part in form.parts], form
@@ -125,7 +130,7 @@ class Forms:
         _check_agreement(kind, batches, like)
         parts = self._everyone if len(arrays) == len(self.agents) else self._parts_of(arrays)
         stacked = [np.stack([arrays[agent.name] for agent in part.agents], axis=-2) for part in parts]
-        form = Form(parts, tuple(arrays), next(iter(batches.values())), batched)
+        form = Form(parts, tuple(arrays), next(iter(batches.values())), batched, faultless=False)
         return [rows.reshape(-1, rows.shape[-1]) for rows in stacked], form
 
     def _parts_of(self, names: Iterable[str]) -> list[Part]:

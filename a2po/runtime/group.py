@@ -13,7 +13,7 @@ from a2po.runtime.memory import DeviceMemory, HostMemory, Memory
 from a2po.runtime.sampling import sample_continuous, sample_discrete
 
 
-@dataclass
+@dataclass(slots=True)
 class Turn:
     """What the agents of one file see in one step."""
 

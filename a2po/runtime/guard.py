@@ -84,7 +84,7 @@ def width_hint(agents: Iterable[AgentSpec], shape: tuple[int, ...]) -> str:
 
 def all_finite(values: np.ndarray) -> bool:
     """No NaN and no infinity. Counting takes half the time of ``.all()``, which matters to an array of a few numbers."""
-    return np.count_nonzero(np.isfinite(values)) == values.size
+    return bool(np.count_nonzero(np.isfinite(values)) == values.size)
 
 
 def not_finite(obs: np.ndarray) -> np.ndarray | None:
@@ -92,10 +92,15 @@ def not_finite(obs: np.ndarray) -> np.ndarray | None:
     return None if all_finite(obs) else ~np.isfinite(obs).all(axis=1)
 
 
+def all_legal(action_mask: np.ndarray) -> bool:
+    """Every row of masks [..., A] allows an action."""
+    legal = np.logical_or.reduce(action_mask, axis=-1)
+    return bool(np.count_nonzero(legal) == legal.size)
+
+
 def nothing_legal(action_mask: np.ndarray) -> np.ndarray | None:
     """Which rows of masks [R, A] allow no action: [R] bool, None if none does."""
-    legal = np.logical_or.reduce(action_mask, axis=1)
-    return None if np.count_nonzero(legal) == len(legal) else ~legal
+    return None if all_legal(action_mask) else ~np.asarray(action_mask.any(axis=1))
 
 
 def check_finite(agents: Sequence[AgentSpec], obs: np.ndarray) -> None:

@@ -183,7 +183,9 @@ class DeviceMemory(Memory):
         for name in outputs:
             binding.bind_output(name, "cpu")
         binding.bind_ortvalue_output("state_out", target)
+        binding.synchronize_inputs()
         self.session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
         return [value.numpy() for value in binding.get_outputs()[: len(outputs)]]
 
     def keep(self, except_rows: np.ndarray | None) -> None:

@@ -66,8 +66,8 @@ class Team:
                 its first legal one, else action 0 (continuous: its action before, at first the one nearest to zero in the Box),
                 and its memory stays as it was. ``team.faults`` counts. Wrong shapes, types and names are always errors.
             deadline_ms: how long ``act`` may take. When the actors are late, all agents' actions are those of a fallback, and
-                counted; the late step still enters the memory, and while it goes on, the next steps are late, too. It costs a
-                copy of the inputs and two changes of thread per step (``a2po.runtime.deadline``).
+                counted; the late step still enters the memory, and while it goes on, the next steps are late, too; ``reset`` and
+                ``memory`` wait for it. Costs a copy of the inputs and two changes of thread (``a2po.runtime.deadline``).
 
         Raises:
             BundleError: the bundle is missing, altered, incomplete or of another format.
@@ -143,11 +143,12 @@ class Team:
             (padded with zeros to A in the array form).
 
         Raises:
-            ObservationError: an input has a wrong shape or type, is not finite, or allows no action.
+            ObservationError: an input has a wrong shape or type, is not finite, or allows no action; or the outputs are not finite.
         """
-        turns, form = self._read(obs, action_mask, noise)
-        for turn in turns:
-            self._inspect(turn)
+        turns, form, faultless = self._read(obs, action_mask, noise)
+        if not faultless:
+            for turn in turns:
+                self._inspect(turn)
         if self._deadline is None:
             played = self._play(turns)
         else:
@@ -181,22 +182,25 @@ class Team:
             self._groups[turn.part.group].keep(either(turn.faulty, broken))
         return played
 
-    def _read(self, obs: Any, action_mask: Any, noise: Any) -> tuple[list[Turn], Form]:
+    def _read(self, obs: Any, action_mask: Any, noise: Any) -> tuple[list[Turn], Form, bool]:
+        """What the agents of each file see, the form it came in, and whether it is known to be without a fault."""
         rows, form = self._forms.read(OBSERVATION, obs)
         masks: list[Any] = [None] * len(rows)
         noises: list[Any] = [None] * len(rows)
+        faultless = form.faultless
         if action_mask is not None:
             if not self.discrete:
                 raise ObservationError("action mask: this team's actions are continuous, so it takes none")
-            masks, _ = self._forms.read(MASK, action_mask, form)
+            masks, mask_form = self._forms.read(MASK, action_mask, form)
+            faultless = faultless and mask_form.faultless
         if isinstance(noise, np.random.Generator):
             draw = noise.random if self.discrete else noise.standard_normal
             noises = [draw((len(own), part.agents[0].action_size), dtype=np.float32) for own, part in zip(rows, form.parts, strict=True)]
         elif noise is not None:
-            noises, _ = self._forms.read(NOISE, noise, form)
-            if not all(map(guard.all_finite, noises)):
+            noises, noise_form = self._forms.read(NOISE, noise, form)
+            if not (noise_form.faultless or all(map(guard.all_finite, noises))):
                 raise ObservationError("noise: not finite")
-        return [Turn(part, form.batch, *given) for part, *given in zip(form.parts, rows, masks, noises, strict=True)], form
+        return [Turn(part, form.batch, *given) for part, *given in zip(form.parts, rows, masks, noises, strict=True)], form, faultless
 
     def _settle(self) -> None:
         """What a late step remembers comes before what the caller does next."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from a2po.envs.registry import families
 from a2po.exporters.build import build_bundle
 from a2po.networks.team_policy import TeamPolicy
 from a2po.runtime import Team, read_bundle
+from a2po.runtime.latency import measure
 from a2po.runtime.verify import verify
 from a2po.testing import RandomPlayer
 from a2po.training.runs import TrainedPolicy, make_env
@@ -106,12 +107,13 @@ def copied(observations: Observations) -> Observations:
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick():
-    """Short recordings, one torch thread."""
+    """Short recordings and measurements, one torch thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("a2po.exporters.build.STEPS", 12)
         patch.setattr("a2po.exporters.build.RECURRENT_STEPS", 24)
+        patch.setattr("a2po.exporters.build.measure", partial(measure, steps=10))
         yield
     torch.set_num_threads(threads)
 
@@ -135,9 +137,13 @@ def test_a_team_is_exported_verified_and_plays_as_it_was_trained(kind, algorithm
     path = build_bundle(policy, lambda copies: make_env(config, COPIES, seed=1))
     verified = verify(path)
     assert verified["passed"] and not [check for check in verified["checks"] if not check["passed"] and check["name"] != "signature"]
-    exported, team, state = Team.load(path), policy.team, policy.team.initial_state(COPIES)
     assert read_bundle(path).manifest["training"]["algorithm"] == algorithm
-    resets = 0
+    assert_plays_the_same(kind, policy, Team.load(path))
+
+
+def assert_plays_the_same(kind: Kind, policy: TrainedPolicy, exported: Team) -> None:
+    """Greedy actions on the recorded episode: the same choices, controls within 1e-5."""
+    team, state, resets = policy.team, policy.team.initial_state(COPIES), 0
     for observations, begun in episode(kind.task, tuple(kind.options.items())):
         mask = observations.action_mask
         if mask is not None:  # an agent that does not exist has no legal action, and no bot asks for one
@@ -153,3 +159,21 @@ def test_a_team_is_exported_verified_and_plays_as_it_was_trained(kind, algorithm
             np.testing.assert_allclose(actions, expected.actions.numpy(), rtol=0, atol=1e-5)
         resets += int(begun.sum())
     assert resets >= 2 * COPIES  # at the beginning, and at the end of an episode
+
+
+@pytest.mark.parametrize("observation", ["smac", "on_policy"])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_27_agents_are_one_file_and_each_is_proven(network, observation, tmp_path):
+    kind = Kind("smac/27m_vs_30m", False, True, {"max_episode_steps": 8, "observation": observation})
+    config = config_of(kind, "mappo", share_parameters=True, **network)
+    policy = trained(config, tmp_path / "run")
+    path = build_bundle(policy, lambda copies: make_env(config, COPIES, seed=1))
+    bundle = read_bundle(path)
+    assert len(bundle.agents) == 27 and {agent.file for agent in bundle.agents} == {"agents/marine_0.onnx"}
+    folded = "agent" in bundle.agents[0].inputs  # agents whose observations name them may be the same in all numbers
+    assert folded or observation == "on_policy"
+    assert not folded or [agent.row for agent in bundle.agents] == list(range(27))
+    proofs = bundle.manifest["parity"]["agents"]
+    assert len(proofs) == 27 and all(proof["passed"] and proof["actions"] for proof in proofs.values())
+    assert verify(path)["passed"]
+    assert_plays_the_same(kind, policy, Team.load(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 
@@ -37,6 +38,20 @@ def call(monkeypatch, capsys, *arguments: str) -> tuple[str, str]:
 def test_next_command_is_quoted(run, monkeypatch, capsys):
     out, _ = call(monkeypatch, capsys, "export", run)
     assert shlex.split(out.splitlines()[-1]) == ["Next:", "a2po", "evaluate", f"{run}/bundle"]
+
+
+def test_weights_alone_are_for_training(run, monkeypatch, capsys):
+    out, _ = call(monkeypatch, capsys, "export", run, "--format", "safetensors")
+    assert shlex.split(out.splitlines()[-1]) == ["Next:", "a2po", "train", "--task", "matrix/uneven", "--init-from", f"{run}/bundle"]
+
+
+def test_the_options_of_the_command_reach_the_manifest(run, monkeypatch, capsys):
+    flags = ["--profile", "plain", "--opset", "14", "--noise", "--quantize", "int8", "--json"]
+    out, _ = call(monkeypatch, capsys, "export", run, *flags)
+    manifest = json.loads(out)
+    assert manifest["onnx"] == {"opset": 14, "batch": "dynamic", "profile": "plain", "noise": True, "quantize": "int8"}
+    assert manifest["quantization"]["return"]["episodes"] == 32
+    assert manifest["latency"]["p50_us"] <= manifest["latency"]["p99_us"]
 
 
 def test_a_part_of_a_team_cannot_be_evaluated(run, monkeypatch, capsys):

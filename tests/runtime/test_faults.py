@@ -131,6 +131,18 @@ def test_outputs_that_are_not_finite(climbing):
     assert [np.isnan(kept).any() for kept in lenient.memory.values()] == [False, True]
 
 
+def test_errors_name_agent_and_game_of_a_file_that_several_share(climbing):
+    team = Team.load(climbing)
+    obs, mask = observations(team, 3, 1)[0], np.ones((3, 2, 3), bool)
+    mask[2, 1] = False
+    with pytest.raises(ObservationError, match=f"agent '{team.agents[1]}': the action mask of row 2 allows no action"):
+        team.act(obs, mask)
+    obs[1, 1, 0] = np.nan
+    feature = team.bundle.agents[1].features[0]
+    with pytest.raises(ObservationError, match=rf"agent '{team.agents[1]}': feature '{feature}' \(index 0\) is nan in row 1$"):
+        team.act(obs)
+
+
 def test_wrong_shapes_types_and_names_are_always_errors(climbing):
     team = Team.load(climbing, on_fault="fallback", deadline_ms=1000)
     obs = observations(team, 2, 1)[0]
@@ -171,7 +183,8 @@ class Gate:
         return self.genuine.run(*args)
 
 
-def test_a_late_step_is_a_fallback_and_still_remembered(climbing):
+@pytest.mark.parametrize("read_memory_first", [True, False])
+def test_a_late_step_is_a_fallback_and_still_remembered(climbing, read_memory_first):
     team, plain = Team.load(climbing, deadline_ms=100), Team.load(climbing)
     gate, (one, two, three, four) = Gate(team), observations(team, 2, 4)
     expected = [plain.act(one), plain.act(two)]
@@ -186,10 +199,15 @@ def test_a_late_step_is_a_fallback_and_still_remembered(climbing):
     mask[..., 1] = True
     assert (team.act(three, mask) == 1).all()  # what that one saw is lost, and its action is legal
     assert team.faults == {("late", name): 4 for name in team.agents}
-    gate.open.set()
-    for name, kept in team.memory.items():  # waits for the late step
-        np.testing.assert_array_equal(kept, plain.memory[name])
+    team._deadline.seconds = 60.0
+    if read_memory_first:
+        gate.open.set()
+        for name, kept in team.memory.items():  # waits for the late step
+            np.testing.assert_array_equal(kept, plain.memory[name])
+    else:
+        threading.Timer(0.2, gate.open.set).start()  # the next step waits for it, too, and is then played in time
     np.testing.assert_array_equal(team.act(four), plain.act(four))
+    assert team.faults == {("late", name): 4 for name in team.agents}
 
 
 def test_a_step_that_fails_in_its_thread_raises_in_the_callers(climbing):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from a2po.errors import DependencyError, ObservationError
+from a2po.errors import BundleError, DependencyError, ObservationError
 from a2po.networks.distributions import MaskedCategorical
 from a2po.runtime import Team
+from a2po.runtime.actors import open_session
 
 
 def inputs(policy, batch, seed=0):
@@ -143,6 +144,16 @@ def test_sessions_use_one_thread_and_the_provider_that_was_asked_for(uneven):
         assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
 
 
+def test_more_threads_play_the_same_and_sleep_between_steps(exported):
+    policy, path = exported
+    several, one, (obs, mask) = Team.load(path, threads=2), Team.load(path), inputs(policy, 500)
+    np.testing.assert_allclose(several.act(obs, mask), one.act(obs, mask), atol=1e-6)
+    for group in several._groups:
+        options = group.actors.session.get_session_options()
+        assert options.intra_op_num_threads == 2
+        assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
 def test_no_silent_fallback_to_the_cpu(uneven, monkeypatch):
     import onnxruntime
 
@@ -157,11 +168,26 @@ def test_no_silent_fallback_to_the_cpu(uneven, monkeypatch):
     # What onnxruntime does when CUDA is listed but its libraries do not load: a session on the CPU, and no error.
     session = onnxruntime.InferenceSession
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    on_the_cpu = ["CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda model, options, providers: session(model, options, on_the_cpu))
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+
+    def on_the_cpu(model, options, providers, **others):
+        return session(model, options, ["CPUExecutionProvider"], **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
     with pytest.raises(DependencyError, match="fell back to CPUExecutionProvider"):
         Team.load(path, provider="cuda")
+
+    # ... or when its driver is too old.
+    def refusing(model, options, providers, **others):
+        if providers[0][0] == "CUDAExecutionProvider":
+            raise RuntimeError("CUDA failure 35")
+        return session(model, options, providers, **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refusing)
+    with pytest.raises(DependencyError, match="provider 'cuda' was asked for, but onnxruntime cannot use it here: CUDA failure 35"):
+        Team.load(path, provider="cuda")
+    with pytest.raises(BundleError, match=r"agents/row\.onnx cannot be loaded by onnxruntime"):
+        open_session(b"no model", "agents/row.onnx", "cuda")
 
 
 def test_missing_onnxruntime_names_the_extra(uneven, monkeypatch):
@@ -170,7 +196,7 @@ def test_missing_onnxruntime_names_the_extra(uneven, monkeypatch):
         Team.load(uneven[1])
 
 
-def test_plays_without_torch(exported):
+def test_plays_without_torch_in_little_memory(exported):
     policy, path = exported
     spec = policy.team.spec
     code = f"""
@@ -179,11 +205,15 @@ sys.modules["torch"] = sys.modules["onnx"] = sys.modules["pydantic"] = sys.modul
 import numpy as np
 from a2po.runtime import Team
 team = Team.load({str(path)!r})
-print(team.act(np.zeros((2, {spec.num_agents}, {spec.max_obs_size}), np.float32)).shape)
+for _ in range(100):
+    actions = team.act(np.zeros((2, {spec.num_agents}, {spec.max_obs_size}), np.float32))
+status = open("/proc/self/status") if sys.platform == "linux" else ["VmHWM: 0 kB"]
+print(len(actions), next(line for line in status if line.startswith("VmHWM")).split()[1])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("(2, ")
+    batch, peak_kib = map(int, done.stdout.split())
+    assert batch == 2 and peak_kib * 1024 < 120e6
 
 
 def test_state_is_kept_by_row_and_reset_by_row(tmp_path):
@@ -213,6 +243,20 @@ def test_state_is_kept_by_row_and_reset_by_row(tmp_path):
     assert not team.memory and team.act(ones[:2]).ravel().tolist() == [2, 2]
     team.reset()
     assert team.act(ones[0]).ravel().tolist() == [2]
+
+
+def test_what_overflows_is_neither_played_nor_remembered(tmp_path):
+    path = summing_bundle(tmp_path / "bundle")
+    strict, lenient = Team.load(path), Team.load(path, on_fault="fallback")
+    large = np.float32([[[2e38, 0]], [[1, 1]]])
+    for team in (strict, lenient):
+        assert team.act(large).ravel().tolist() == [np.float32(2e38), 2]
+    with pytest.raises(ObservationError, match=r"agent 'a': its outputs for row 0 are not finite, .* feature 'x' \(index 0\), 2e\+38$"):
+        strict.act(large)
+    assert lenient.act(large).ravel().tolist() == [np.float32(2e38), 4]
+    assert lenient.faults == {("output", "a"): 1}
+    assert strict.memory["a"].tolist() == [[[np.float32(2e38), 0]], [[1, 1]]]
+    assert lenient.memory["a"].tolist() == [[[np.float32(2e38), 0]], [[2, 2]]]
 
 
 def summing_bundle(path):
