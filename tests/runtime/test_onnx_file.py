@@ -19,7 +19,8 @@ from a2po.errors import BundleError
 from a2po.exporters.options import PROFILES
 from a2po.runtime import Team, actors
 from a2po.runtime.actors import open_session
-from a2po.runtime.onnx_file import ALLOWED, MAX_FILE, OPSETS, check_file
+from a2po.runtime.onnx_file import check_file
+from a2po.runtime.onnx_form import ALLOWED, MAX_FILE, OPSETS
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,10 @@ def name_two_opsets(model):
     model.opset_import.add(domain="ai.onnx", version=18)
 
 
+def say_something_twice(model):
+    model.metadata_props.add(key="a2po.task", value="matrix/other")
+
+
 def take_the_graph(model):
     model.ClearField("graph")
 
@@ -195,6 +200,7 @@ def take_the_graph(model):
         (put_ten_thousand_nodes, "more than 4,096 nodes"),
         (set_old_opset, "the opset 9; a2po writes 13 to 21"),
         (name_two_opsets, "the opset 18"),
+        (say_something_twice, "names a key twice"),
         (take_the_graph, "it has no graph"),
     ],
 )
