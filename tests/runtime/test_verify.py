@@ -205,6 +205,22 @@ def test_weights_of_another_network(bundle, change, words):
     assert name == "weights" and words in detail
 
 
+def test_weights_that_overflow_allow_nothing(bundle):
+    """Rounding widens what is allowed, but not without end."""
+    tensors = load((bundle / "weights" / "row.safetensors").read_bytes())
+    old = (bundle / "weights" / "row.safetensors").read_bytes()
+    tensors["linear2_weight"] *= np.float32(1e38) / np.abs(tensors["linear2_weight"]).max()
+    new = save(tensors)
+    model = onnx.load(bundle / "agents" / "row.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("linear2_weight"):
+            tensor.raw_data = tensors["linear2_weight"].tobytes()
+    other_function(model)
+    hashes = [hashlib.sha256(content).hexdigest().encode() for content in (old, new)]
+    rewrite(bundle, **{"weights/row.safetensors": new, "agents/row.onnx": model.SerializeToString().replace(*hashes)})
+    assert failure(bundle)[0] == "parity"
+
+
 def test_a_network_that_is_not_the_weights(bundle):
     rewrite(bundle, lambda manifest: manifest["training"]["config"]["network"].update(activation="relu"))
     assert failure(bundle)[0] == "parity"
