@@ -13,9 +13,10 @@ from typing import Any
 class Deadline:
     """At most so long for a step. One at a time: while a late one runs on, the next ones wait for it as long as they may.
 
-    What it costs, waking two threads and a copy of the inputs: 20 us a step of 35 us that follow each other, 70 to 80 us of 270 to
-    420 us where the game pauses for 10 ms between steps and every cache is cold (two virtual cores, not idle; the first figure is
-    in benchmarks/results/runtime.json). Python threads of the game that compute without a break can add their switch interval, 5 ms.
+    What it costs, waking two threads and a copy of the inputs: 20 to 65 us a step where steps follow each other (35 us without it;
+    benchmarks/runtime.py), 70 to 80 us where the game pauses for 10 ms in between and every cache is cold (270 to 420 us without
+    it), on two virtual cores with other work. Python threads of the game that compute without a break can add their switch
+    interval, 5 ms.
     """
 
     def __init__(self, milliseconds: float) -> None:

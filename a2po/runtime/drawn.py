@@ -10,12 +10,10 @@ import numpy as np
 
 from a2po.errors import BundleError
 from a2po.runtime.bundle import AgentSpec, Bundle
-from a2po.runtime.differences import TOLERANCE, ParityReport, Tally
+from a2po.runtime.differences import ROUNDING, TOLERANCE, ParityReport, Tally
 from a2po.runtime.reference import Reference, read_weights
 
 STEPS, ROWS = 32, 8
-ROUNDING = 8
-"""What a graph may do in units of what single precision alone does to the numpy reading of the weights, where that is the wider limit."""
 RARE = 40.0
 """Deviations from the mean in every eighth step: far beyond what is clipped."""
 Feed = dict[str, np.ndarray]

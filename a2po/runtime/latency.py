@@ -19,6 +19,8 @@ DRAWN = 64
 def measure(team: Team, steps: int = 1000, seed: int = 0) -> dict[str, Any]:
     """Time ``team.act`` on one game, greedy, with drawn observations and masks; the team's memory is as new afterwards.
 
+    Steps follow each other without a pause. Where a game computes something else in between, caches are cold and a step takes longer.
+
     Returns: p50_us and p99_us of a step of the whole team, in microseconds; steps, rows (1), provider, threads, processor (the
         CPU's model) and onnxruntime (its version).
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -47,6 +49,16 @@ def test_a_tampered_weight_is_refused_and_nothing_is_written(make_policy, build,
     assert not policy.run.exists() or not list(policy.run.iterdir())
 
 
+def test_rounding_that_grows_in_torch_as_well_is_allowed_and_told(make_policy, build, monkeypatch):
+    policy = make_policy(recurrent_layers=1, recurrent_size=32)
+    policy.team.actors.values.mul_(4.0)
+    proof = json.loads((build(policy) / "manifest.json").read_text())["parity"]
+    assert 1e-5 < proof["max_error"] < proof["tolerance"] <= parity.WIDEST
+    monkeypatch.setattr(building, "fill", tampered(lambda name, value: value * np.float32(1.001) if "state_weight" in name else None))
+    with pytest.raises(parity.ParityError, match="is not the trained one"):
+        build(policy)
+
+
 def test_a_refused_export_leaves_the_bundle_before(make_policy, build, monkeypatch):
     policy = make_policy()
     path = build(policy)
@@ -90,8 +102,6 @@ def test_the_worst_step_is_each_agents_own():
 
 
 def test_what_was_replayed_is_reported(exported):
-    import json
-
     policy, path = exported
     proof = json.loads((path / "manifest.json").read_text())["parity"]
     assert proof["passed"]
