@@ -129,7 +129,8 @@ def _quantisation_row(manifest: dict[str, Any]) -> list[Row]:
     words = [f"{agreement:.2%} of the greedy actions stay"] if is_number(agreement) else []
     words.append(f"outputs change by up to {_small(measured.get('max_error'))}")
     if change:
-        words.append(f"return {number(change.get('difference'))} {interval(change.get('interval'))} over {change.get('episodes')} episodes")
+        moved = f"{number(change.get('difference'))} {interval(change.get('interval'))}"
+        words.append(f"the return moves from {number(change.get('float'))} by {moved} over {change.get('episodes')} episodes")
     return [("int8", ", ".join(words))]
 
 

@@ -78,7 +78,8 @@ def _rounding(agents: Sequence[str], graph: ActorGraph, seen: Seen) -> float:
     exact, rounded = _replay_torch(copy.deepcopy(graph).double(), seen, len(agents)), _replay_torch(graph, seen, len(agents))
     tally = Tally(agents, [name for name in exact if name != "action"], len(seen.begun), ())
     for step in range(len(seen.begun)):
-        tally.add(step, *({name: values[name][step] for name in tally.errors} for values in (exact, rounded)))
+        wanted, actual = ({name: values[name][step] for name in tally.errors} for values in (exact, rounded))
+        tally.add(step, wanted, actual)
     return float(max(errors.max() for errors in tally.errors.values()))
 
 
