@@ -174,7 +174,8 @@ def test_another_process_writes_the_same_actors(run, command):
     assert done.returncode == 0, done.stderr
     here, there = read_bundle("here"), read_bundle("there")
     assert here.fingerprint == there.fingerprint
-    assert here.files == there.files
+    assert here.files.keys() == there.files.keys()
+    assert {name for name in here.files if here.files[name] != there.files[name]} <= {"MODEL_CARD.md"}  # which tells the latency
 
 
 @pytest.mark.parametrize("arguments", [("evaluate",), ("bench-policy",), ("play", "--bundle", "runs/marines", "--steps", "1")])

@@ -15,7 +15,7 @@ import onnx
 import pytest
 import torch
 
-from a2po.errors import BundleError, UserError
+from a2po.errors import BundleError, UserError, WorkFailed
 from a2po.evaluation.results import note_in_manifest
 from a2po.exporters.export import export
 from a2po.exporters.options import ExportOptions
@@ -115,25 +115,29 @@ def test_int8_has_small_weights_and_a_measured_change(make_policy, build, tmp_pa
     assert manifest_of(whole)["quantization"] is None
 
 
-def test_a_broken_quantisation_shows_in_what_is_measured(make_policy, build, monkeypatch):
-    """The measure is taken from the files that are written."""
+def test_a_mistaken_quantisation_shows_in_what_is_measured(make_policy, build, monkeypatch):
+    """The measure is taken from the files that are written; one that is far off is refused."""
     from a2po.exporters import build as building
 
-    genuine = building.quantised
+    genuine, factor = building.quantised, 1.0
 
     def mistaken(content, graph):
         model = onnx.load_from_string(genuine(content, graph))
         for tensor in model.graph.initializer:
             if tensor.name.endswith("_scale"):
-                tensor.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(tensor), tensor.name))
+                value = onnx.numpy_helper.to_array(tensor) * np.float32(factor)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
         return model.SerializeToString()
 
+    monkeypatch.setattr(building, "quantised", mistaken)
     policy = make_policy("matrix/climbing")
     good = manifest_of(build(policy, quantize="int8"))["quantization"]
-    monkeypatch.setattr(building, "quantised", mistaken)
+    factor = 1.1
     bad = manifest_of(build(policy, quantize="int8"))["quantization"]
-    assert good["action_agreement"] > 0.95 > bad["action_agreement"]
-    assert bad["max_error"] > 10 * good["max_error"]
+    assert all(bad[error] > 3 * good[error] for error in ("max_error", "drawn_error"))
+    factor = -1.0
+    with pytest.raises(WorkFailed, match="--quantize int8 changes these actors too much"):
+        build(policy, quantize="int8")
 
 
 def test_a_part_of_a_team_is_quantised_without_a_return(make_policy, build, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from a2po.errors import BundleError
 from a2po.evaluation.players import BundlePlayer
 from a2po.exporters import build as building
 from a2po.exporters import parity
@@ -103,8 +104,10 @@ def with_gru_operator(graph, linear_before_reset: int) -> bytes:
 def test_the_known_wrong_export_is_refused(make_policy, build, monkeypatch):
     """``linear_before_reset=0``, which onnxscript 0.7.0 and older wrote, moves the state by up to 2 and looks healthy."""
     policy = make_policy("matrix/uneven", **MEMORY)
+    build(policy)
     monkeypatch.setattr(building, "fill", lambda template, graph, metadata: with_gru_operator(graph, 1))
-    build(policy)  # the operator used rightly passes the same gate
+    with pytest.raises(BundleError, match="is refused: it uses the operator"):
+        build(policy)  # the operator used rightly passes the same gate; only then it is refused for what it is
     before = (policy.run / "bundle" / "manifest.json").read_bytes()
     monkeypatch.setattr(building, "fill", lambda template, graph, metadata: with_gru_operator(graph, 0))
     with pytest.raises(parity.ParityError, match="state_out"):
