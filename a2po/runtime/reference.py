@@ -86,6 +86,10 @@ class Reference:
         Args:
             feed: ``obs`` [M, O], and ``action_mask`` [M, A], ``state_in`` [M, L, H], ``noise`` [M, A] as far as the graph has them.
         """
+        with np.errstate(all="ignore"):  # what overflows is found by who compares
+            return self._step(feed)
+
+    def _step(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         inputs = self._inputs(feed["obs"].astype(self.precision))
         output, state = self._recurrent(inputs, feed["state_in"]) if self.agent.num_layers else (self._feed_forward(inputs), {})
         return {**(self._discrete(output, feed) if self.agent.discrete else self._continuous(output, feed)), **state}

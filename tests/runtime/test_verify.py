@@ -20,6 +20,10 @@ from safetensors.numpy import load, save
 import a2po
 from a2po.cli.app import main
 from a2po.errors import BundleError, UserError
+from a2po.runtime import read_bundle
+from a2po.runtime.actors import Actors
+from a2po.runtime.differences import TOLERANCE
+from a2po.runtime.drawn import WIDEST, drawn_differences
 from a2po.runtime.signature import sign
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "fuzz_bundles.py"
@@ -209,7 +213,7 @@ def test_weights_that_overflow_allow_nothing(bundle):
     """Rounding widens what is allowed, but not without end."""
     tensors = load((bundle / "weights" / "row.safetensors").read_bytes())
     old = (bundle / "weights" / "row.safetensors").read_bytes()
-    tensors["linear2_weight"] *= np.float32(1e38) / np.abs(tensors["linear2_weight"]).max()
+    tensors["linear2_weight"] = np.sign(tensors["linear2_weight"]) * np.float32(3e38)
     new = save(tensors)
     model = onnx.load(bundle / "agents" / "row.onnx")
     for tensor in model.graph.initializer:
@@ -219,6 +223,9 @@ def test_weights_that_overflow_allow_nothing(bundle):
     hashes = [hashlib.sha256(content).hexdigest().encode() for content in (old, new)]
     rewrite(bundle, **{"weights/row.safetensors": new, "agents/row.onnx": model.SerializeToString().replace(*hashes)})
     assert failure(bundle)[0] == "parity"
+    whole = read_bundle(bundle)
+    found = drawn_differences(whole, {"agents/row.onnx": Actors(whole, "agents/row.onnx", "cpu").session})["agents/row.onnx"]
+    assert TOLERANCE < found.tolerance == WIDEST
 
 
 def test_a_network_that_is_not_the_weights(bundle):
