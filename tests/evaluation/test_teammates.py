@@ -198,7 +198,9 @@ def test_a_part_of_a_team_plays_with_others_and_beside_others(run_of, command):
     ):
         assert evaluate(bundle, episodes=2, teammates=teammates)["returns"] == [3 * cell] * 2
     code, out, err = command("evaluate", "runs/row", "--episodes", "1")
-    assert (code, out) == (2, "") and "its agents differ (it lacks column: let teammates play it)" in err
+    assert (code, out) == (2, "") and "its agents differ (it lacks column); in evaluate and play, teammates can play the others" in err
+    code, out, err = command("train", CLIMBING, "--init-from", "runs/row/bundle", "--plain", "--steps", "64")
+    assert (code, out) == (2, "") and err.rstrip().endswith("its agents differ (it lacks column)")
     code, out, err = command("evaluate", "runs/own", "--episodes", "1", "--teammate", "row=runs/column")
     assert (code, out) == (
         2,
