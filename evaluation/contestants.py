@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from a2po.config import DEFAULT_TASK
 from a2po.envs.play import Act
 from a2po.envs.protocol import VectorEnv
@@ -14,7 +12,7 @@ from a2po.envs.registry import scripted_player
 from a2po.errors import BundleError, CheckpointError, UserError
 from a2po.evaluation.contestant import Contestant
 from a2po.evaluation.locate import RUNS, find_bundle, is_run, run_of
-from a2po.evaluation.players import BundlePlayer, PartPlayer
+from a2po.evaluation.players import BundlePlayer, PartPlayer, seat_noise
 from a2po.evaluation.results import Home
 from a2po.files import existing
 from a2po.runtime.bundle import read_bundle
@@ -33,7 +31,7 @@ def exported(path: Path | str | None) -> Contestant:
     team, description = Team(bundle), describe_bundle(bundle)
 
     def player(env: VectorEnv, seed: int | None) -> Act:
-        noise = None if seed is None else np.random.default_rng(seed)
+        noise = None if seed is None else seat_noise(env.spec, seed)
         agents = fitting_agents(description, env.spec)
         if agents == list(env.spec.agents) == list(team.agents):
             return BundlePlayer(team, env.device, noise)

@@ -53,7 +53,9 @@ def check_fits(what: str, team: Description, spec: TaskSpec, agents: Sequence[st
     """
     problems = differences(team, spec, agents)
     if problems:
-        raise BundleError(f"{what} does not fit '{spec.task}': {'; '.join(problems)}")
+        part = agents is None and set(team) < set(spec.agents)
+        hint = "; in evaluate and play, teammates can play the others" if part else ""
+        raise BundleError(f"{what} does not fit '{spec.task}': {'; '.join(problems)}{hint}")
 
 
 def fitting_agents(team: Description, spec: TaskSpec) -> list[str]:
@@ -70,8 +72,6 @@ def differences(team: Description, spec: TaskSpec, agents: Sequence[str] | None 
     if agents is None and list(team) != list(task):
         missing, extra = [name for name in task if name not in team], [name for name in team if name not in task]
         parts = [f"it lacks {', '.join(missing)}"] * bool(missing) + [f"the task has no {', '.join(extra)}"] * bool(extra)
-        if missing and not extra:
-            parts = [f"{parts[0]}: let teammates play {'it' if len(missing) == 1 else 'these'}"]
         detail = " and ".join(parts) or f"their order is {', '.join(team)} instead of {', '.join(task)}"
         return [f"its agents differ ({detail})"]
     concerned: dict[str, list[str]] = {}

@@ -14,11 +14,13 @@ from contextlib import closing
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from a2po.envs import Observations, make
-from a2po.envs.play import steps
+from a2po.envs.play import playable, steps
 from a2po.envs.registry import runs_foreign_code
+from a2po.errors import UserError
 from a2po.runtime import Team
 
 STEPS = 1000
@@ -44,9 +46,7 @@ def record(bundle: str, seed: int = 0) -> dict[str, np.ndarray]:
         if now["begun"]:
             team.reset()
         if team.discrete:
-            # The dead may have no legal action. What they do has no effect, so all are allowed.
-            mask = observations.action_mask[0]
-            now["action_mask"] = (mask | ~(mask.any(-1) | observations.alive[0])[:, None]).numpy()
+            now["action_mask"] = playable(observations)[0].numpy()
         if sampled:
             now["noise"] = draw((len(team.agents), task["action_width"]), dtype=np.float32)
         now["action"] = team.act(now["obs"], now.get("action_mask"), noise=now.get("noise"))
@@ -70,4 +70,9 @@ def main(bundle: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) != 3:
+        sys.exit("usage: python record.py BUNDLE RECORDING")
+    try:
+        main(*sys.argv[1:])
+    except (UserError, OSError, SafetensorError) as error:
+        sys.exit(f"record.py: {error}")

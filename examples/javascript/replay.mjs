@@ -31,9 +31,19 @@ function difference(action, recorded) {
   return Math.max(...action.map((value, index) => Math.abs(value - recorded[index]) / Math.max(1, Math.abs(recorded[index]))));
 }
 
+// Throws where the recording has no steps, or is that of another team.
+function checkFits({ manifest, agents }, tensors) {
+  const [steps, recorded, width] = tensors.obs.shape;
+  const widest = Math.max(...Object.values(agents).map(({ observation }) => observation.size));
+  if (!steps || recorded !== manifest.task.agents.length || width < widest) {
+    throw new Error(`the recording has ${steps} steps of ${recorded} agents that see ${width} numbers: it is not this team's`);
+  }
+}
+
 async function replay(bundle, recording) {
   const team = await Team.load(bundle);
   const tensors = await readTensors(recording);
+  checkFits(team, tensors);
   const steps = tensors.begun.data.length;
   const [agents, wrong] = [Object.entries(team.agents), []];
   let [worst, episodes] = [0, 0];

@@ -103,15 +103,15 @@ def test_a_robot_beside_itself_is_the_plain_robot(run_of):
     assert whole == mixed
 
 
-def test_everybody_has_memory_and_noise_of_his_own(run_of):
+def test_everybody_has_a_memory_of_his_own_and_the_noise_of_his_seat(run_of):
     """Three recurrent teams that sample, one seat each, played by hand; episodes end in different copies at different steps."""
     names, copies, episodes, seed = ["one", "two", "three"], 3, 9, 5
     teams = [Team.load(run_of(name, "smac/3m", scale=scale, **MEMORY)) for name, scale in zip(names, (1.0, -1.0, 1.5), strict=True)]
-    noises = [np.random.default_rng(seed) for _ in teams]
+    stream = np.random.default_rng(seed)
 
     def by_hand(observations, begun):
-        columns = []
-        for row, (team, noise) in enumerate(zip(teams, noises, strict=True)):
+        columns, noise = [], stream.random((copies, 3, 9), dtype=np.float32)
+        for row, team in enumerate(teams):
             if begun is not None:
                 team.reset(begun.numpy())
             actions = team.act(observations.obs.numpy(), observations.action_mask.numpy(), noise=noise)
@@ -125,6 +125,22 @@ def test_everybody_has_memory_and_noise_of_his_own(run_of):
     result = evaluate("runs/one", teammates=others, **arguments)
     assert result["returns"] == expected and len(set(result["lengths"])) > 3
     assert result["returns"] != evaluate("runs/one", **arguments)["returns"]
+
+
+@pytest.mark.parametrize(("own", "seat", "beside"), [("row", "column", "column"), ("whole", "column", "column"), ("shared", "row", "row")])
+def test_two_who_sample_do_not_draw_the_same(run_of, own, seat, beside):
+    """Two agents that choose evenly meet in the best cell three times in one of 729 episodes, however they are bundled."""
+    for name, more in (
+        ("whole", {}),
+        ("shared", {"share_parameters": True}),
+        ("row", {"agents": ["row"]}),
+        ("column", {"agents": ["column"]}),
+    ):
+        run_of(name, CLIMBING, scale=0.0, **more)
+    arguments = {"episodes": 1000, "num_envs": 1000, "deterministic": False}
+    result = evaluate(f"runs/{own}", teammates={seat: f"runs/{beside}"}, **arguments)
+    assert result["returns"].count(3 * GAMES["climbing"][0][0]) < 10
+    assert result["returns"] == evaluate("runs/whole", **arguments)["returns"], "the noise belongs to the seat"
 
 
 def test_scripts_beside_marines(marines, command, monkeypatch):
@@ -182,7 +198,9 @@ def test_a_part_of_a_team_plays_with_others_and_beside_others(run_of, command):
     ):
         assert evaluate(bundle, episodes=2, teammates=teammates)["returns"] == [3 * cell] * 2
     code, out, err = command("evaluate", "runs/row", "--episodes", "1")
-    assert (code, out) == (2, "") and "its agents differ (it lacks column: let teammates play it)" in err
+    assert (code, out) == (2, "") and "its agents differ (it lacks column); in evaluate and play, teammates can play the others" in err
+    code, out, err = command("train", CLIMBING, "--init-from", "runs/row/bundle", "--plain", "--steps", "64")
+    assert (code, out) == (2, "") and err.rstrip().endswith("its agents differ (it lacks column)")
     code, out, err = command("evaluate", "runs/own", "--episodes", "1", "--teammate", "row=runs/column")
     assert (code, out) == (
         2,

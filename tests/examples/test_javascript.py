@@ -92,6 +92,10 @@ def test_what_javascript_refuses(example, uneven, tmp_path):
 
     assert "usage: node replay.mjs BUNDLE RECORDING" in refused(str(bundle))
     assert "no such file" in refused(str(tmp_path / "nothing"), str(recording))
+    tensors, other = load_file(recording), tmp_path / "other.safetensors"
+    for wrong in (tensors["obs"][:, :, :-1].copy(), tensors["obs"][:, :-1].copy(), tensors["obs"][:0]):
+        save_file({**tensors, "obs": wrong}, other)
+        assert "it is not this team's" in refused(str(bundle), str(other))
     with next((bundle / "agents").iterdir()).open("ab") as file:
         file.write(b"\0")
     assert "was altered" in refused(str(bundle), str(recording))
@@ -109,7 +113,12 @@ def test_the_lock_file_is_exact_and_names_no_registry():
     assert not [text for text in (EXAMPLE / "package-lock.json", EXAMPLE / ".npmrc") if "://" in text.read_text()]
 
 
-def test_a_part_of_a_team_is_not_recorded(make_policy, build, tmp_path):
+def test_what_is_not_recorded(make_policy, build, tmp_path):
     bundle = build(make_policy("matrix/uneven"), agents=["row"], output=tmp_path / "part")
-    done = run(sys.executable, str(EXAMPLE / "record.py"), str(bundle), "recording", folder=tmp_path)
-    assert done.returncode == 1 and "holds row alone" in done.stderr and len(done.stderr.splitlines()) == 1
+    for arguments, words in (
+        ((str(bundle), "recording"), "holds row alone"),
+        (("nothing", "recording"), "there is no bundle 'nothing'"),
+        ((), "usage: python record.py BUNDLE RECORDING"),
+    ):
+        done = run(sys.executable, str(EXAMPLE / "record.py"), *arguments, folder=tmp_path)
+        assert done.returncode == 1 and words in done.stderr and len(done.stderr.splitlines()) == 1

@@ -47,6 +47,11 @@ def check_fit(task: str, path: str, bundle: Bundle, battle: BattleMap, own: Batt
             f"{_words(own.ally_types)} against {_words(own.enemy_types)}; here the enemies are "
             f"{_words(battle.enemy_types)} against {_words(battle.ally_types)}"
         )
+    if len(bundle.agents) != own.num_agents:
+        raise TaskError(
+            f"{task}: the opponent '{path}' cannot lead the enemies: it holds {', '.join(agent.name for agent in bundle.agents)} alone of "
+            f"the {own.num_agents} agents of {bundle.task}: export the whole team"
+        )
     for number, agent in enumerate(bundle.agents):
         if agent.features != layout.feature_names[number] or agent.action_names != layout.action_names[number]:
             raise TaskError(

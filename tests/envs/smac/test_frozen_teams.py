@@ -35,7 +35,7 @@ OTHER_SIDE = {EAST: WEST, WEST: EAST}
 CONE = {"conic_fov": True, "action_mask": False, "prob_obs_enemy": 0.5, "obs_last_action": True}
 
 
-def write_bundle(folder: Path, task: str, *, layers: int = 0, seed: int = 7, **options) -> str:
+def write_bundle(folder: Path, task: str, *, layers: int = 0, seed: int = 7, agents: list[str] | None = None, **options) -> str:
     """A team with random weights, exported."""
     network = NetworkConfig(recurrent_layers=layers, recurrent_size=16, hidden_sizes=(32,))
     config = TrainConfig(task=task, network=network, env=EnvConfig(num_threads=1, options=options))
@@ -43,7 +43,7 @@ def write_bundle(folder: Path, task: str, *, layers: int = 0, seed: int = 7, **o
         team = TeamPolicy(env.spec, config.network, seed=0)
     team.actors.values.copy_(torch.randn(team.actors.values.shape, generator=torch.Generator().manual_seed(seed)) * 0.5)
     policy = TrainedPolicy(folder, config, team, 4096, "step_000000004096", {"a2po": "0.1.0", "commit": "c0ffee"})
-    build_bundle(policy, lambda copies: make_env(config, copies, seed=1))
+    build_bundle(policy, lambda copies: make_env(config, copies, seed=1), agents=agents, output=folder / "bundle")
     return str(folder / "bundle")
 
 
@@ -269,6 +269,11 @@ def test_a_team_that_does_not_fit_is_refused(bundle, task, trained, words):
     with pytest.raises(TaskError) as caught:
         make(task, 1, opponent=bundle(trained))
     assert words in str(caught.value) and str(caught.value).startswith(f"{task}: the opponent '") and "\n" not in str(caught.value)
+
+
+def test_a_part_of_a_team_is_refused(bundle):
+    with pytest.raises(TaskError, match="it holds marine_0 alone of the 3 agents of smac/3m: export the whole team"):
+        make("smac/3m", 1, opponent=bundle("smac/3m", agents=["marine_0"]))
 
 
 def test_a_bundle_that_is_missing_or_another_version_of_a_task_is_refused(bundle, tmp_path, monkeypatch):
