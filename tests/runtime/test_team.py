@@ -49,6 +49,17 @@ def test_equals_the_trained_team(exported, batch):
     np.testing.assert_allclose(actions, expected, atol=1e-5, rtol=0)
 
 
+def test_no_games_at_all(exported):
+    policy, path = exported
+    obs, mask = inputs(policy, 3)
+    for team in (Team.load(path), Team.load(path, on_fault="fallback")):
+        expected = team.act(obs, mask)
+        team.reset()
+        actions = team.act(obs[:0], None if mask is None else mask[:0])
+        assert actions.shape == (0, *expected.shape[1:]) and actions.dtype == expected.dtype
+        np.testing.assert_array_equal(team.act(obs, mask), expected)
+
+
 def test_all_forms_of_input_agree(exported):
     policy, path = exported
     spec, team, (obs, mask) = policy.team.spec, Team.load(path), inputs(policy, 3)
@@ -231,6 +242,9 @@ def test_state_is_kept_by_row_and_reset_by_row(tmp_path):
     for wrong in (3, [-4], [True, False], [[0]], [1.0, 0.0, 0.0], True, "all"):
         with pytest.raises(ObservationError, match=r"rows to reset: expected \[3\] bools or indices of 3 rows"):
             team.reset(wrong)
+    for dones in ([0, 0, 1], np.array([1, 0, 1], np.uint8)):  # bools as numbers would be taken for indices
+        with pytest.raises(ObservationError, match=r"expected \[3\] bools or indices of 3 rows, got the index [01] twice"):
+            team.reset(dones)
     assert team.act(ones * 0).ravel().tolist() == [2, 4, 10]
     with pytest.raises(ObservationError, match=r"2 rows, but its memory holds 3: call team.reset\(\) first"):
         team.act(ones[:2])
