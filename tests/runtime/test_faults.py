@@ -257,7 +257,7 @@ team.act(np.zeros((300_000, 2, 2), np.float32))
 print(sum(team.faults.values()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "400000\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "600000\n", "")
 
 
 def test_the_thread_of_a_deadline_ends_with_its_team(climbing):
