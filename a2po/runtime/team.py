@@ -70,7 +70,8 @@ class Team:
                 and its memory stays as it was. ``team.faults`` counts. Wrong shapes, types and names are always errors.
             deadline_ms: how long ``act`` may take. When the actors are late, all agents' actions are those of a fallback, and
                 counted; the late step still enters the memory, and while it goes on, the next steps are late, too; ``reset`` and
-                ``memory`` wait for it. Costs a copy of the inputs and two changes of thread (``a2po.runtime.deadline``).
+                ``memory`` wait for it, and if it fails, the next ``act`` raises that. At most a day. Costs a copy of the inputs and
+                two changes of thread (``a2po.runtime.deadline``).
 
         Raises:
             BundleError: the bundle is missing, altered, incomplete or of another format.
