@@ -13,6 +13,7 @@ from a2po.errors import BundleError, DependencyError, ObservationError
 from a2po.networks.distributions import MaskedCategorical
 from a2po.runtime import Team
 from a2po.runtime.actors import open_session
+from a2po.runtime.latency import drawn_inputs
 
 
 def inputs(policy, batch, seed=0):
@@ -79,6 +80,19 @@ def test_all_forms_of_input_agree(exported):
         assert first[name].shape == (() if spec.discrete else (spec.action_sizes[agent],))
     one = spec.agents[1]
     np.testing.assert_array_equal(team.act({one: obs_dict[one]}, mask_dict and {one: mask_dict[one]})[one], as_dict[one])
+
+
+def test_some_agents_of_a_file_play_by_their_own_rows(make_policy, build):
+    """Two of three, in several games: every one with its own id and its own observation statistics."""
+    team = Team.load(build(make_policy("smac/3m", share_parameters=True, hidden_sizes=(16,))))
+    assert len({agent.file for agent in team.bundle.agents}) == 1 and "agent" in team.bundle.agents[0].inputs
+    obs, _ = drawn_inputs(team, 40, seed=0)
+    whole, some = team.act(obs), ("marine_2", "marine_0")
+    actions = team.act({name: obs[:, team.agents.index(name)] for name in some})
+    for name in some:
+        np.testing.assert_array_equal(actions[name], whole[:, team.agents.index(name)])
+    mixed = team.act({name: obs[:, 0] for name in team.agents})
+    assert len({tuple(own) for own in mixed.values()}) == 3  # the same sight is not the same action
 
 
 def test_continuous_actions_stay_inside_the_box_and_padding_is_zero(exported):
