@@ -131,6 +131,9 @@ def test_outputs_that_are_not_finite(climbing):
     actions = lenient.act(obs)
     assert lenient.faults == {("output", lenient.agents[1]): 1} and actions.shape == (2, 2)
     assert [np.isnan(kept).any() for kept in lenient.memory.values()] == [False, True]
+    obs[0, 1, 0] = np.nan  # what comes of that is not counted a second time
+    lenient.act(obs)
+    assert lenient.faults == {("output", lenient.agents[1]): 1, ("observation", lenient.agents[1]): 1}
 
 
 def test_errors_name_agent_and_game_of_a_file_that_several_share(climbing):
