@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
+
+_at_work: dict[threading.Thread, SimpleQueue[Callable[[], Any] | None]] = {}
 
 
 class Deadline:
@@ -24,7 +27,9 @@ class Deadline:
         self._jobs: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
         self._results: SimpleQueue[Any] = SimpleQueue()
         self._busy = False
-        threading.Thread(target=_work, args=(self._jobs, self._results), name="a2po-team", daemon=True).start()
+        thread = threading.Thread(target=_work, args=(self._jobs, self._results), name="a2po-team", daemon=True)
+        _at_work[thread] = self._jobs
+        thread.start()
         weakref.finalize(self, self._jobs.put, None)
 
     def run(self, step: Callable[[], Any]) -> Any:
@@ -38,15 +43,16 @@ class Deadline:
         return self._wait(end)
 
     def settle(self) -> None:
-        """Wait for a late step."""
-        self._wait(None)
+        """Wait for a late step. What it raises stays for the next ``run``."""
+        if self._busy:
+            self._results.put(self._results.get())
 
-    def _wait(self, end: float | None) -> Any:
+    def _wait(self, end: float) -> Any:
         """The result of the step that is running, None if there is none or it is late."""
         if not self._busy:
             return None
         try:
-            result = self._results.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
+            result = self._results.get(timeout=max(0.0, end - time.monotonic()))
         except Empty:
             return None
         self._busy = False
@@ -62,3 +68,12 @@ def _work(jobs: SimpleQueue[Callable[[], Any] | None], results: SimpleQueue[Any]
         except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
             results.put(error)
         del job
+    del _at_work[threading.current_thread()]
+
+
+@atexit.register
+def _finish() -> None:
+    """A process that ends while ONNX Runtime is in the middle of a step aborts."""
+    for thread, jobs in list(_at_work.items()):
+        jobs.put(None)
+        thread.join()

@@ -104,6 +104,20 @@ class Forms:
         }
         return {name: own[name] if form.batched else own[name][0] for name in form.names}
 
+    def check_known(self, what: str, value: Any) -> None:
+        """``value`` is a dict, and all of its keys are agents.
+
+        Raises:
+            ObservationError: naming what is not.
+        """
+        if not isinstance(value, Mapping):
+            raise ObservationError(f"{what}: expected a dict by agent name, got {type(value).__name__}")
+        unknown = [name for name in value if name not in self.agents]
+        if unknown:
+            raise ObservationError(
+                f"{what}: no agent '{unknown[0]}'{did_you_mean(str(unknown[0]), self.agents)} (there are: {', '.join(self.agents)})"
+            )
+
     def _read_padded(self, kind: Kind, value: Any, like: Form | None) -> tuple[list[np.ndarray], Form]:
         padded = kind.convert(value, kind.what)
         shape = (len(self.agents), self._obs_width if kind is OBSERVATION else self._action_width)
@@ -143,11 +157,7 @@ class Forms:
         return parts
 
     def _check_names(self, kind: Kind, value: Mapping[str, Any], like: Form | None) -> None:
-        unknown = [name for name in value if name not in self.agents]
-        if unknown:
-            raise ObservationError(
-                f"{kind.what}: no agent '{unknown[0]}'{did_you_mean(str(unknown[0]), self.agents)} (there are: {', '.join(self.agents)})"
-            )
+        self.check_known(kind.what, value)
         expected = None if like is None else _names(like)
         if not value or (expected is not None and set(value) != set(expected)):
             against = " given" if expected is None else f", but observations for {expected}"

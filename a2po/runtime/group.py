@@ -73,7 +73,8 @@ class Group:
             results = self.memory.run(outputs, feed, turn.batch, turn.part.places)
         broken = _broken(results)
         if not sampled:
-            return results[0], broken
+            # ONNX Runtime's ArgMax gives [0, A] where there are no rows
+            return results[0].reshape(len(turn.obs)) if self.discrete else results[0], broken
         assert turn.noise is not None
         if self.discrete:
             return sample_discrete(results[0], turn.noise), broken

@@ -48,7 +48,8 @@ def rows_array(value: Any, batch: int, what: str) -> np.ndarray:
     """``value`` as something that picks rows out of ``batch``: [B] bool, or indices, of which there may be none.
 
     Raises:
-        ObservationError: it is neither, or there are no such rows.
+        ObservationError: it is neither, there are no such rows, or one is given twice: zeros and ones in place of bools would
+            be taken for indices.
     """
     array = _array(value, what)
     if not array.size:
@@ -56,7 +57,9 @@ def rows_array(value: Any, batch: int, what: str) -> np.ndarray:
     if array.dtype.kind == "b" and array.shape == (batch,):
         return array
     if array.dtype.kind in "iu" and array.ndim <= 1 and bool((array < batch).all() and (array >= -batch).all()):
-        return array
+        if len(np.unique(array)) == array.size:
+            return array
+        raise ObservationError(f"{what}: expected [{batch}] bools or indices of {batch} rows, got the index {_twice(array)} twice")
     raise ObservationError(f"{what}: expected [{batch}] bools or indices of {batch} rows, got {array.dtype} of shape {list(array.shape)}")
 
 
@@ -155,6 +158,11 @@ def check_outputs(agents: Sequence[AgentSpec], obs: np.ndarray, broken: np.ndarr
 
 def _by_agent(agents: Sequence[AgentSpec], rows: np.ndarray) -> list[tuple[AgentSpec, np.ndarray]]:
     return [(agent, rows[place :: len(agents)]) for place, agent in enumerate(agents)]
+
+
+def _twice(array: np.ndarray) -> int:
+    values, counts = np.unique(array, return_counts=True)
+    return int(values[counts.argmax()])
 
 
 def _array(value: Any, what: str) -> np.ndarray:

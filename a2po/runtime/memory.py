@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from a2po.errors import ObservationError
+from a2po.runtime import guard
 from a2po.runtime.bundle import AgentSpec
 
 if TYPE_CHECKING:
@@ -64,13 +65,14 @@ class Memory(ABC):
         """Remember this; agents that are left out begin anew.
 
         Raises:
-            ObservationError: a wrong shape.
+            ObservationError: a wrong shape or type.
         """
-        own = {place: np.asarray(memory[agent.name], np.float32) for place, agent in enumerate(self.agents) if agent.name in memory}
+        names = {agent.name: place for place, agent in enumerate(self.agents) if agent.name in memory}
+        own = {place: guard.float_array(memory[name], f"agent '{name}': memory") for name, place in names.items()}
         if not own:
             self.values = None
             return
-        batch = len(next(iter(own.values())))
+        batch = next((len(given) for given in own.values() if given.ndim), 0)
         values = self.new(batch)
         for place, given in own.items():
             if given.shape != (batch, *self.shape[1:]):
@@ -143,7 +145,7 @@ class DeviceMemory(Memory):
         self._device = device
         self._now: onnxruntime.OrtValue | None = None
         self._next: onnxruntime.OrtValue | None = None
-        self._step: tuple[np.ndarray, onnxruntime.OrtValue, list[int]] | None = None
+        self._step: tuple[onnxruntime.OrtValue, onnxruntime.OrtValue, np.ndarray | None, list[int] | None] | None = None
 
     @property
     def values(self) -> np.ndarray | None:
@@ -166,16 +168,15 @@ class DeviceMemory(Memory):
     def run(self, outputs: list[str], feed: dict[str, np.ndarray], batch: int, places: list[int] | None) -> list[np.ndarray]:
         """As of ``Memory``."""
         self.check_batch(batch, places)
-        if self._now is None:
-            self.values = self.new(batch)
-        assert self._now is not None and self._next is not None
-        source, target = self._now, self._next
-        if places is not None:
-            before = self.values
+        before = None
+        if places is None and self._now is not None and self._next is not None:
+            source, target = self._now, self._next
+        else:
+            before = self.new(batch) if self._now is None else self.values
             assert before is not None
-            source, target = self._buffer(batch * len(places)), self._buffer(batch * len(places))
-            source.update_inplace(np.ascontiguousarray(before[:, places]).reshape(-1, *self.shape[1:]))
-            self._step = before, target, places
+            seen = before if places is None else before[:, places]
+            source, target = self._buffer(len(seen) * seen.shape[1]), self._buffer(len(seen) * seen.shape[1])
+            source.update_inplace(np.ascontiguousarray(seen).reshape(-1, *self.shape[1:]))
         binding = self.session.io_binding()
         for name, array in feed.items():
             binding.bind_cpu_input(name, array)
@@ -186,19 +187,19 @@ class DeviceMemory(Memory):
         binding.synchronize_inputs()
         self.session.run_with_iobinding(binding)
         binding.synchronize_outputs()
+        self._step = source, target, before, places
         return [value.numpy() for value in binding.get_outputs()[: len(outputs)]]
 
     def keep(self, except_rows: np.ndarray | None) -> None:
         """As of ``Memory``."""
-        if self._step is not None:
-            (before, after, places), self._step = self._step, None
-            self.values = merged(before, after.numpy(), places, except_rows)
+        assert self._step is not None
+        (source, target, before, places), self._step = self._step, None
+        if places is None and except_rows is None:
+            self._now, self._next = target, source
             return
-        before_all = None if except_rows is None else self.values
-        self._now, self._next = self._next, self._now
-        if before_all is not None:
-            assert self._now is not None
-            self.values = merged(before_all, self._now.numpy(), None, except_rows)
+        if before is None:
+            before = source.numpy().reshape(-1, *self.shape)
+        self.values = merged(before, target.numpy(), places, except_rows)
 
     def _buffer(self, rows: int) -> onnxruntime.OrtValue:
         import onnxruntime

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from a2po.runtime.memory import Memory
 Played = list[tuple[np.ndarray, np.ndarray | None]]
 """Of every part the actions [R] or [R, A], and which rows [R] of its outputs are not finite (None: all are)."""
 ON_FAULT = ("error", "fallback")
+MAX_DEADLINE_MS = 86_400_000
 
 
 class Team:
@@ -67,7 +70,8 @@ class Team:
                 and its memory stays as it was. ``team.faults`` counts. Wrong shapes, types and names are always errors.
             deadline_ms: how long ``act`` may take. When the actors are late, all agents' actions are those of a fallback, and
                 counted; the late step still enters the memory, and while it goes on, the next steps are late, too; ``reset`` and
-                ``memory`` wait for it. Costs a copy of the inputs and two changes of thread (``a2po.runtime.deadline``).
+                ``memory`` wait for it, and if it fails, the next ``act`` raises that. At most a day. Costs a copy of the inputs and
+                two changes of thread (``a2po.runtime.deadline``).
 
         Raises:
             BundleError: the bundle is missing, altered, incomplete or of another format.
@@ -100,14 +104,15 @@ class Team:
     def memory(self) -> dict[str, np.ndarray]:
         """The recurrent states after the last step, agent -> float32 [B, L, H]; empty before the first one. May be set.
 
-        Setting it raises ObservationError for a wrong shape; agents that have no memory are passed over.
+        Setting it raises ObservationError for a wrong name, shape or type; agents whose actors remember nothing are passed over.
         """
         self._settle()
         kept = (group.memory.by_agent() for group in self._groups if group.memory is not None)
         return {name: values for own in kept for name, values in own.items()}
 
     @memory.setter
-    def memory(self, memory: dict[str, np.ndarray]) -> None:
+    def memory(self, memory: Mapping[str, np.ndarray]) -> None:
+        self._forms.check_known("memory", memory)
         self._settle()
         for group in self._groups:
             if group.memory is not None:
@@ -186,21 +191,26 @@ class Team:
         """What the agents of each file see, the form it came in, and whether it is known to be without a fault."""
         rows, form = self._forms.read(OBSERVATION, obs)
         masks: list[Any] = [None] * len(rows)
-        noises: list[Any] = [None] * len(rows)
         faultless = form.faultless
         if action_mask is not None:
             if not self.discrete:
                 raise ObservationError("action mask: this team's actions are continuous, so it takes none")
             masks, mask_form = self._forms.read(MASK, action_mask, form)
             faultless = faultless and mask_form.faultless
+        noises = [None] * len(rows) if noise is None else self._read_noise(noise, form)
+        return [Turn(part, form.batch, *given) for part, *given in zip(form.parts, rows, masks, noises, strict=True)], form, faultless
+
+    def _read_noise(self, noise: Any, form: Form) -> list[Any]:
+        """The noise [R, A] of every part."""
         if isinstance(noise, np.random.Generator):
             draw = noise.random if self.discrete else noise.standard_normal
-            noises = [draw((len(own), part.agents[0].action_size), dtype=np.float32) for own, part in zip(rows, form.parts, strict=True)]
-        elif noise is not None:
-            noises, noise_form = self._forms.read(NOISE, noise, form)
-            if not (noise_form.faultless or all(map(guard.all_finite, noises))):
-                raise ObservationError("noise: not finite")
-        return [Turn(part, form.batch, *given) for part, *given in zip(form.parts, rows, masks, noises, strict=True)], form, faultless
+            return [draw((form.batch * len(part.agents), part.agents[0].action_size), dtype=np.float32) for part in form.parts]
+        noises, noise_form = self._forms.read(NOISE, noise, form)
+        if not (noise_form.faultless or all(map(guard.all_finite, noises))):
+            raise ObservationError("noise: not finite")
+        if self.discrete and any(((own < 0.0) | (own > 1.0)).any() for own in noises):
+            raise ObservationError("noise: discrete actions are sampled with uniform numbers in [0, 1), not with others")
+        return noises
 
     def _settle(self) -> None:
         """What a late step remembers comes before what the caller does next."""
@@ -209,8 +219,10 @@ class Team:
 
 
 def _check_options(threads: int, on_fault: str, deadline_ms: float | None) -> None:
+    if not isinstance(threads, Integral):
+        raise UserError(f"threads must be a whole number, got {threads!r}")
     at_least(1, threads=threads)
     if on_fault not in ON_FAULT:
         raise UserError(f"on_fault: '{on_fault}' is unknown{did_you_mean(str(on_fault), ON_FAULT)} (there are: {', '.join(ON_FAULT)})")
-    if deadline_ms is not None and not deadline_ms > 0:
-        raise UserError(f"deadline_ms must be more than 0, got {deadline_ms}")
+    if deadline_ms is not None and not (isinstance(deadline_ms, Real) and 0 < deadline_ms <= MAX_DEADLINE_MS):
+        raise UserError(f"deadline_ms must be more than 0 and at most {MAX_DEADLINE_MS} (a day), got {deadline_ms!r}")

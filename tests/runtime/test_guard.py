@@ -132,5 +132,12 @@ def test_continuous_team_takes_no_mask(exported):
 def test_noise_is_checked(team, obs):
     with pytest.raises(ObservationError, match="noise: not finite"):
         team.act(obs, noise=np.full((4, 2, 3), np.nan))
+    for wrong in (-0.1, 1.5):  # standard normal, say
+        noise = np.full((4, 2, 3), 0.5)
+        noise[0, 0, 2] = wrong  # padding
+        team.act(obs, noise=noise)
+        noise[3, 1, 0] = wrong
+        with pytest.raises(ObservationError, match=r"noise: discrete actions are sampled with uniform numbers in \[0, 1\)"):
+            team.act(obs, noise=noise)
     with pytest.raises(ObservationError, match="noise of 2 agents: expected shape"):
         team.act(obs, noise=np.zeros((4, 3)))

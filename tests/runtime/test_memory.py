@@ -53,7 +53,7 @@ def test_memory_on_the_device_is_the_same(both):
         np.testing.assert_array_equal(*played)
         if step % 3 == 2:
             for team in both:
-                team.reset([step % 5, 1])
+                team.reset(np.isin(np.arange(5), [step % 5, 1]))
             assert not any(kept[1].any() for kept in device.memory.values())
         if step == 7:
             for team in both:
@@ -87,6 +87,28 @@ def test_faults_on_the_device(both, bundle):
     assert host.faults == device.faults == {("observation", host.agents[1]): 3}
 
 
+def test_a_step_that_failed_leaves_nothing_behind(both):
+    """Neither the memory of its number of games nor what its agents would have remembered."""
+    obs = observations(both[0], 3, 3)
+    first = both[0].bundle.agents[0]
+    for team in both:
+        team.act(obs[0])
+        healthy, ill = team.memory, team.memory
+        ill[first.name][0] = np.nan
+        team.memory = ill
+        with pytest.raises(ObservationError, match="its outputs for row 0 are not finite"):
+            team.act({first.name: obs[1, :, 0, : first.obs_size]})
+        team.memory = healthy
+        team.act(obs[2])
+    same(*both)
+    for team in both:
+        team.reset()
+        team._groups[0]._greedy_outputs = ["action", "nothing"]
+        with pytest.raises(Exception, match="nothing"):
+            team.act(obs[0])
+        assert not team.memory
+
+
 def test_memory_may_be_set(both):
     host, device = both
     obs = observations(host, 4, 3)
@@ -103,6 +125,13 @@ def test_memory_may_be_set(both):
             team.act(obs[2, :3])
         with pytest.raises(ObservationError, match=rf"agent '{team.agents[0]}': memory: expected shape \[2, 2, 12\], got \[2, 12\]"):
             team.memory = {name: kept[:, 0] for name, kept in held.items()}
+        for wrong in (3.0, "all", [[0.0], [0.0, 1.0]], None):
+            with pytest.raises(ObservationError, match=rf"agent '{team.agents[0]}': memory: "):
+                team.memory = {**held, team.agents[0]: wrong}
+        with pytest.raises(ObservationError, match=rf"memory: no agent '{team.agents[0]}x'; did you mean '{team.agents[0]}'"):
+            team.memory = {team.agents[0] + "x": held[team.agents[0]]}
+        with pytest.raises(ObservationError, match="memory: expected a dict by agent name, got NoneType"):
+            team.memory = None
         with pytest.raises(ObservationError, match=r"rows to reset: expected \[2\] bools or indices of 2 rows"):
             team.reset([2])
         team.memory = {}

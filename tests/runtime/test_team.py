@@ -13,6 +13,7 @@ from a2po.errors import BundleError, DependencyError, ObservationError
 from a2po.networks.distributions import MaskedCategorical
 from a2po.runtime import Team
 from a2po.runtime.actors import open_session
+from a2po.runtime.latency import drawn_inputs
 
 
 def inputs(policy, batch, seed=0):
@@ -49,6 +50,17 @@ def test_equals_the_trained_team(exported, batch):
     np.testing.assert_allclose(actions, expected, atol=1e-5, rtol=0)
 
 
+def test_no_games_at_all(exported):
+    policy, path = exported
+    obs, mask = inputs(policy, 3)
+    for team in (Team.load(path), Team.load(path, on_fault="fallback")):
+        expected = team.act(obs, mask)
+        team.reset()
+        actions = team.act(obs[:0], None if mask is None else mask[:0])
+        assert actions.shape == (0, *expected.shape[1:]) and actions.dtype == expected.dtype
+        np.testing.assert_array_equal(team.act(obs, mask), expected)
+
+
 def test_all_forms_of_input_agree(exported):
     policy, path = exported
     spec, team, (obs, mask) = policy.team.spec, Team.load(path), inputs(policy, 3)
@@ -68,6 +80,19 @@ def test_all_forms_of_input_agree(exported):
         assert first[name].shape == (() if spec.discrete else (spec.action_sizes[agent],))
     one = spec.agents[1]
     np.testing.assert_array_equal(team.act({one: obs_dict[one]}, mask_dict and {one: mask_dict[one]})[one], as_dict[one])
+
+
+def test_some_agents_of_a_file_play_by_their_own_rows(make_policy, build):
+    """Two of three, in several games: every one with its own id and its own observation statistics."""
+    team = Team.load(build(make_policy("smac/3m", share_parameters=True, hidden_sizes=(16,))))
+    assert len({agent.file for agent in team.bundle.agents}) == 1 and "agent" in team.bundle.agents[0].inputs
+    obs, _ = drawn_inputs(team, 40, seed=0)
+    whole, some = team.act(obs), ("marine_2", "marine_0")
+    actions = team.act({name: obs[:, team.agents.index(name)] for name in some})
+    for name in some:
+        np.testing.assert_array_equal(actions[name], whole[:, team.agents.index(name)])
+    mixed = team.act({name: obs[:, 0] for name in team.agents})
+    assert len({tuple(own) for own in mixed.values()}) == 3  # the same sight is not the same action
 
 
 def test_continuous_actions_stay_inside_the_box_and_padding_is_zero(exported):
@@ -231,6 +256,9 @@ def test_state_is_kept_by_row_and_reset_by_row(tmp_path):
     for wrong in (3, [-4], [True, False], [[0]], [1.0, 0.0, 0.0], True, "all"):
         with pytest.raises(ObservationError, match=r"rows to reset: expected \[3\] bools or indices of 3 rows"):
             team.reset(wrong)
+    for dones in ([0, 0, 1], np.array([1, 0, 1], np.uint8)):  # bools as numbers would be taken for indices
+        with pytest.raises(ObservationError, match=r"expected \[3\] bools or indices of 3 rows, got the index [01] twice"):
+            team.reset(dones)
     assert team.act(ones * 0).ravel().tolist() == [2, 4, 10]
     with pytest.raises(ObservationError, match=r"2 rows, but its memory holds 3: call team.reset\(\) first"):
         team.act(ones[:2])
