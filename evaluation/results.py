@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -126,6 +127,7 @@ def note_in_manifest(bundle: Bundle, evaluation: dict[str, Any], say: Callable[[
             say(f"'{bundle.path}' was exported again meanwhile; its manifest does not get this evaluation")
             return
         manifest, card = with_card({**current.manifest, "evaluation": evaluation})
+        manifest["files"][CARD]["replaced_sha256"] = hashlib.sha256(current.files.get(CARD, b"")).hexdigest()
         text = to_json(manifest).encode()
         if bundle.path.is_dir():
             _replace_both(bundle.path, text, card)
@@ -137,8 +139,11 @@ def note_in_manifest(bundle: Bundle, evaluation: dict[str, Any], say: Callable[[
 
 
 def _replace_both(folder: Path, text: bytes, card: bytes) -> None:
-    """Both are on the disk before either takes its place: what fails, fails before."""
-    with complete_file(folder / MANIFEST) as new_manifest, complete_file(folder / CARD) as new_card:
+    """Both are on the disk before either takes its place: what fails, fails before.
+
+    The manifest goes first. It names the card of before, too, so that the bundle is whole for whoever reads it in between.
+    """
+    with complete_file(folder / CARD) as new_card, complete_file(folder / MANIFEST) as new_manifest:
         for path, content in ((new_manifest, text), (new_card, card)):
             path.write_bytes(content)
             sync(path)

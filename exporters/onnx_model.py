@@ -59,7 +59,9 @@ def template(graph: ActorGraph, opset: int = DEFAULT_OPSET, profile: str = "stan
     """
     key = (trace_key(graph), opset, profile)
     if key not in _TEMPLATES:
-        _TEMPLATES[key] = trace(graph, opset) if profile == "standard" else lower(template(graph), opset)
+        written = profile == "standard" and opset >= DEFAULT_OPSET  # torch's own way back leaves attributes that opset 17 does not know
+        kept = ("LayerNormalization",) if profile == "standard" else ()
+        _TEMPLATES[key] = trace(graph, opset) if written else lower(template(graph), opset, kept)
     return _TEMPLATES[key]
 
 

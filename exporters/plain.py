@@ -21,8 +21,8 @@ CONVERTED = 15
 MAX_INT64 = np.iinfo(np.int64).max
 
 
-def lower(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model in the operators of the profile ``plain``, at an opset that the profile offers.
+def lower(model: onnx.ModelProto, opset: int, kept: Sequence[str] = ()) -> onnx.ModelProto:
+    """The model in the operators of the profile ``plain``, but for those in ``kept``, at an opset that the profile offers.
 
     Raises:
         WorkFailed: an operator has no form in that opset.
@@ -33,7 +33,7 @@ def lower(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     del plain.graph.node[:]
     constants = _Constants(plain.graph)
     for node in model.graph.node:
-        rewrite = _REWRITES.get(node.op_type)
+        rewrite = None if node.op_type in kept else _REWRITES.get(node.op_type)
         plain.graph.node.extend([node] if rewrite is None else rewrite(node, constants, sizes))
     written = next(entry.version for entry in plain.opset_import if entry.domain in ("", "ai.onnx"))
     if opset != written:

@@ -28,7 +28,6 @@ from a2po.exporters.recording import Recording
 from a2po.exporters.return_change import EPISODES, change_of_return
 from a2po.exporters.wrapper import ActorGraph
 from a2po.runtime.actors import open_session
-from a2po.runtime.bundle import Bundle
 from a2po.runtime.differences import ParityReport
 from a2po.runtime.drawn import drawn_differences
 from a2po.runtime.team import Team
@@ -108,13 +107,6 @@ def measured_change(
         "drawn_error": drawn,
         "return": change,
     }
-
-
-def _drawn_error(bundle: Bundle, sessions: dict[str, Any]) -> float:
-    error = max(found.largest for found in drawn_differences(bundle, sessions).values())
-    if not error < LIMIT:
-        raise WorkFailed(f"--quantize int8 changes these actors too much: outputs by {error:.2g} far from what they saw. Leave it out")
-    return error
 
 
 def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from a2po.errors import BundleError
-from a2po.files import complete_folder, to_json
+from a2po.files import complete_file, complete_folder, to_json
 from a2po.runtime.archive import files_in, pack, top_of
 from a2po.runtime.bundle import CARD, MANIFEST, UNREADABLE
 from a2po.runtime.card import with_card
@@ -109,9 +108,5 @@ def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
-    try:
+    with complete_file(path) as temporary:
         temporary.write_bytes(pack(files))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -182,7 +182,8 @@ def check_files(source: Source) -> None:
         if name in listed:
             expected = str(listed[name].get("sha256")) if isinstance(listed[name], dict) else "nothing"
             actual = hashlib.sha256(content).hexdigest()
-            if actual != expected:
+            replaced = name == CARD and isinstance(listed[name], dict) and actual == listed[name].get("replaced_sha256")
+            if actual != expected and not replaced:  # whoever died between manifest and card left the card of before
                 problems.append(f"{name} was altered (SHA-256 {actual[:12]}…, the manifest says {expected[:12]}…)")
     if problems:
         raise BundleError(

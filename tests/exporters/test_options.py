@@ -18,7 +18,7 @@ import torch
 from a2po.errors import BundleError, UserError, WorkFailed
 from a2po.evaluation.results import note_in_manifest
 from a2po.exporters.export import export
-from a2po.exporters.options import ExportOptions
+from a2po.exporters.options import PROFILES, ExportOptions
 from a2po.networks.team_policy import TeamPolicy
 from a2po.runtime import Team, read_bundle
 from a2po.runtime.latency import measure
@@ -72,6 +72,17 @@ def test_plain_is_proven_from_opset_13_on(make_policy, build, task, network, noi
             assert model.ir_version == onnx.helper.find_min_ir_version_for(list(model.opset_import))
             assert not LATE & {node.op_type for node in model.graph.node}
             assert not [node for node in model.graph.node if node.op_type == "Shape" and node.attribute]
+
+
+@pytest.mark.parametrize("network", ["mlp", "shared gru"])
+def test_standard_is_proven_at_the_first_and_the_last_opset_that_it_offers(make_policy, build, network):
+    policy = make_policy(**NETWORKS[network])
+    for opset in (PROFILES["standard"][0], PROFILES["standard"][-1]):
+        path = build(policy, opset=opset)
+        assert_verified(path)
+        operators = {node.op_type for model in models(path) for node in model.graph.node}
+        assert {entry.version for model in models(path) for entry in model.opset_import} == {opset}
+        assert ("LayerNormalization" in operators) == policy.config.network.layer_norm
 
 
 def test_plain_normalises_as_the_operator_does(make_policy, build, tmp_path):

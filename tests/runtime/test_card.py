@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from a2po.errors import BundleError
 from a2po.evaluation.results import note_in_manifest
 from a2po.runtime import read_bundle
 from a2po.runtime.card import model_card, with_card
@@ -76,6 +78,31 @@ def test_a_card_that_cannot_be_written_leaves_the_bundle_whole(uneven, tmp_path,
     assert "No space left" in said[0]
     assert read_bundle(path).manifest == before.manifest
     assert not [file for file in path.iterdir() if ".tmp" in file.name]
+
+
+@pytest.mark.resilience
+def test_a_kill_between_manifest_and_card_leaves_a_bundle_that_is_read(uneven, tmp_path, build, monkeypatch):
+    path, replace = build(uneven[0], output=tmp_path / "team"), os.replace
+    before, places = read_bundle(path), []
+
+    def killed_after_the_first(source, place):
+        if places:
+            raise KeyboardInterrupt
+        replace(source, place)
+        places.append(place)
+
+    monkeypatch.setattr(os, "replace", killed_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        note_in_manifest(before, EVALUATION, pytest.fail)
+    monkeypatch.setattr(os, "replace", replace)
+    between = read_bundle(path)
+    assert between.manifest["evaluation"] == EVALUATION and between.files["MODEL_CARD.md"] == before.files["MODEL_CARD.md"]
+    assert between.fingerprint == before.fingerprint
+    note_in_manifest(between, {**EVALUATION, "episodes": 7}, pytest.fail)
+    assert "7 episodes" in read_bundle(path).files["MODEL_CARD.md"].decode()
+    (path / "MODEL_CARD.md").write_text("another one")
+    with pytest.raises(BundleError, match=r"MODEL_CARD\.md was altered"):
+        read_bundle(path)
 
 
 def test_agents_that_share_a_file_share_a_row():
