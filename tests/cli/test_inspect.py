@@ -85,7 +85,7 @@ def test_what_is_known_is_shown(uneven, inspect, tmp_path):
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     flat = " ".join(inspect(bundle)[1].split())
     assert "31 us p50, 55 us p99 on Some CPU" in flat
-    assert "int8 98.70% of the greedy actions stay, outputs change by up to 5.0e-02, the return moves from 9 by -0.5 [-1, 0.1] over 100 episodes" in flat
+    assert "int8 98.70% of the greedy actions stay, outputs change by up to 5.0e-02, the return moves from 9 by -0.5 [-1, 0.1]" in flat
     assert "evaluation mean return 8.25 [8, 8.5], 100 episodes, greedy" in flat
     assert f"signature by the key {hashlib.sha256(b'k' * 32).hexdigest()[:16]}; a2po verify checks it" in flat
     manifest["signature"] = {"algorithm": "ed25519"}
