@@ -220,7 +220,7 @@ def _read_agents(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> tup
     unlisted = {name for agent in agents for name in (agent.file, agent.weights) if name} - set(files)
     if not agents or unlisted:
         raise ValueError(f"no agents, or files that are not in the bundle: {sorted(unlisted)}")
-    for file in {agent.file for agent in agents if "agent" in agent.inputs}:
+    for file in {agent.file for agent in agents if agent.file}:
         if [agent.row for agent in agents if agent.file == file] != list(range(sum(agent.file == file for agent in agents))):
             raise ValueError(f"the agents of {file} have other rows than their order")
     if any(not agent.file and not agent.weights for agent in agents) or len({bool(agent.file) for agent in agents}) > 1:
@@ -280,6 +280,9 @@ def _read_folder(path: Path) -> dict[str, bytes]:
     if not (path / MANIFEST).is_file():
         return {}
     tops = [top for top in path.iterdir() if not top.name.startswith(".")]
+    linked = [top for top in tops if top.is_dir() and top.is_symlink()]
+    if linked:  # to the root of a disk, it would be walked for hours
+        raise ValueError(f"{linked[0].name!a} is a link to a folder")
     found = [file for top in sorted(tops) for file in (sorted(top.rglob("*")) if top.is_dir() else [top]) if not file.is_dir()]
     special = [file for file in found if not file.is_file()]
     if special:  # a named pipe would wait for ever, a device never end

@@ -61,6 +61,12 @@ def test_many_unknown_files_are_found_at_once(bundle):
     assert len(str(caught.value)) < 2000
 
 
+def test_a_link_to_a_folder_is_not_walked(bundle, tmp_path):
+    (bundle / "more").symlink_to("/")
+    with pytest.raises(BundleError, match="'more' is a link to a folder"):
+        read_bundle(bundle)
+
+
 def test_names_that_steer_a_terminal(bundle):
     (bundle / "agents" / "\x1b[2J.onnx").touch()
     with pytest.raises(BundleError, match="cannot be printed") as caught:

@@ -126,6 +126,12 @@ def test_the_draws_are_others_every_time(bundle):
     assert len({detail.partition("seed ")[2] for detail in details}) == 2
 
 
+def test_a_row_that_is_not_there(bundle):
+    rewrite(bundle, lambda manifest: manifest["agents"]["row"].update(row=1))
+    name, detail = failure(bundle)
+    assert name == "manifest" and "have other rows than their order" in detail
+
+
 def test_a_file_without_an_agent(bundle):
     (bundle / "weights" / "more.safetensors").write_bytes(b"hidden")
     rewrite(bundle, lambda manifest: manifest["files"].update({"weights/more.safetensors": entry_of(b"hidden")}))
