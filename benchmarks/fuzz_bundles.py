@@ -88,16 +88,23 @@ def splice(content: bytes, others: list[bytes], rng: Rng) -> bytes:
 
 
 def rename(content: bytes, others: list[bytes], rng: Rng) -> bytes:
-    """Other operators in the same graph, where it is one; their names are stored as length and letters."""
+    """Other operators in the same graph, whose names are stored as length and letters; other sizes and rows in a manifest."""
     pairs = [
         (b"\x04Tanh", b"\x04Relu"),
         (b"\x03Max", b"\x03Min"),
         (b"\x03Add", b"\x03Sub"),
         (b"\x03Sub", b"\x03Mul"),
         (b"\x03Mul", b"\x03Add"),
+        (b'"row": 0', b'"row": 1'),
+        (b'"index": 0', b'"index": 1'),
+        (b'"size": ', b'"size": 1'),
+        (b'"hidden_size": ', b'"hidden_size": -'),
     ]
-    old, new = pairs[int(rng.integers(len(pairs)))]
-    return content.replace(old, new, int(rng.integers(1, 3))) if old in content else flip(content, others, rng)
+    known = [pair for pair in pairs if pair[0] in content]
+    if not known:
+        return flip(content, others, rng)
+    old, new = known[int(rng.integers(len(known)))]
+    return content.replace(old, new, int(rng.integers(1, 3)))
 
 
 DAMAGES: tuple[Callable[[bytes, list[bytes], Rng], bytes], ...] = (

@@ -51,4 +51,7 @@ def show_verification(result: dict[str, Any]) -> None:
         table.add_row(check["name"], MARKS[check["passed"]], escape(check["detail"]))
     console.print(table)
     verdict = "[green]verified[/green]" if result["passed"] else "[red]not verified: do not play it[/red]"
+    left = [check["name"] for check in result["checks"] if check["passed"] is None and check["detail"].startswith("not ")]
+    if result["passed"] and left:
+        verdict += f", but for what was not checked: {', '.join(left)}"
     console.print(f"[bold]{escape(result['bundle'])}[/bold]: {verdict}")

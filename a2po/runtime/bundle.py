@@ -23,6 +23,7 @@ CARD = "MODEL_CARD.md"
 MAX_BYTES = 1 << 30
 """A bundle that unpacks to more than this is refused."""
 MAX_MANIFEST = 1 << 25
+PROBLEMS_SHOWN = 8
 UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, ValueError, LookupError, struct.error, zipfile.BadZipFile, zlib.error)
 """What reading a damaged folder or archive raises."""
 
@@ -175,19 +176,24 @@ def check_files(source: Source) -> None:
         BundleError: saying which are not.
     """
     listed, files = source.manifest["files"], source.files
-    problems = [f"{name} is missing" for name in listed if name not in files]
-    problems += [f"{name} is no file of a bundle" for name in listed if not schema.FILE.fullmatch(name)]
-    problems += [f"{name} is not in the manifest{did_you_mean(name, set(listed) - set(files))}" for name in files if name not in listed]
+    missing, unknown = sorted(set(listed) - set(files)), sorted(set(files) - set(listed))
+    problems = [f"{name:.200} is missing" for name in missing]
+    problems += [f"{name:.200} is no file of a bundle" for name in listed if not schema.FILE.fullmatch(name)]
+    few = missing[:PROBLEMS_SHOWN]  # thousands of names would be compared for minutes
+    problems += [f"{name:.200} is not in the manifest{did_you_mean(name[:200], few)}" for name in unknown[:PROBLEMS_SHOWN]]
+    problems += [f"{len(unknown) - PROBLEMS_SHOWN} more are not in the manifest"] if len(unknown) > PROBLEMS_SHOWN else []
     for name, content in files.items():
         if name in listed:
             expected = str(listed[name].get("sha256")) if isinstance(listed[name], dict) else "nothing"
             actual = hashlib.sha256(content).hexdigest()
             replaced = name == CARD and isinstance(listed[name], dict) and actual == listed[name].get("replaced_sha256")
             if actual != expected and not replaced:  # whoever died between manifest and card left the card of before
-                problems.append(f"{name} was altered (SHA-256 {actual[:12]}…, the manifest says {expected[:12]}…)")
+                problems.append(f"{name:.200} was altered (SHA-256 {actual[:12]}…, the manifest says {expected[:12]}…)")
     if problems:
+        more = f"; and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
         raise BundleError(
-            f"the bundle '{source.path}' cannot be trusted: {'; '.join(sorted(problems))}. Export the run again, or copy it again"
+            f"the bundle '{source.path}' cannot be trusted: {'; '.join(sorted(problems)[:PROBLEMS_SHOWN])}{more}. "
+            "Export the run again, or copy it again"
         )
 
 
@@ -215,7 +221,7 @@ def _read_agents(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> tup
     unlisted = {name for agent in agents for name in (agent.file, agent.weights) if name} - set(files)
     if not agents or unlisted:
         raise ValueError(f"no agents, or files that are not in the bundle: {sorted(unlisted)}")
-    for file in {agent.file for agent in agents if "agent" in agent.inputs}:
+    for file in {agent.file for agent in agents if agent.file}:
         if [agent.row for agent in agents if agent.file == file] != list(range(sum(agent.file == file for agent in agents))):
             raise ValueError(f"the agents of {file} have other rows than their order")
     if any(not agent.file and not agent.weights for agent in agents) or len({bool(agent.file) for agent in agents}) > 1:
@@ -250,7 +256,7 @@ def _read_files(path: Path) -> dict[str, bytes]:
     """Relative name -> content, of a folder or a zip. Hidden files at the top (.gitattributes, .DS_Store) are no part of a bundle."""
     try:
         if path.is_dir():
-            return _read_folder(path)
+            return _printable(_read_folder(path))
         if not path.exists():
             siblings = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
             raise NoBundle(f"there is no bundle '{path}'{did_you_mean(str(path), siblings)}")
@@ -258,15 +264,26 @@ def _read_files(path: Path) -> dict[str, bytes]:
             raise NoBundle(f"'{path}' is neither a folder nor a .zip")
         with zipfile.ZipFile(path) as archive:
             _check_size(path, (entry.file_size for entry in archive.infolist()))
-            return {name: content for name, content in unpack(archive, MANIFEST).items() if not name.startswith(".")}
+            return _printable({name: content for name, content in unpack(archive, MANIFEST).items() if not name.startswith(".")})
     except UNREADABLE as error:
         raise BundleError(f"the bundle '{path}' cannot be read: {error}") from None
+
+
+def _printable(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files, whose names stand in messages. Raises: ValueError: one would steer the terminal."""
+    for name in files:
+        if not name.isprintable():
+            raise ValueError(f"the name {name!a:.60} cannot be printed")
+    return files
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:
     if not (path / MANIFEST).is_file():
         return {}
     tops = [top for top in path.iterdir() if not top.name.startswith(".")]
+    linked = [top for top in tops if top.is_dir() and top.is_symlink()]
+    if linked:  # to the root of a disk, it would be walked for hours
+        raise ValueError(f"{linked[0].name!a} is a link to a folder")
     found = [file for top in sorted(tops) for file in (sorted(top.rglob("*")) if top.is_dir() else [top]) if not file.is_dir()]
     special = [file for file in found if not file.is_file()]
     if special:  # a named pipe would wait for ever, a device never end

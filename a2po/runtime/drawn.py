@@ -14,8 +14,10 @@ from a2po.runtime.differences import ROUNDING, TOLERANCE, ParityReport, Tally
 from a2po.runtime.reference import Reference, read_weights
 
 STEPS, ROWS = 32, 8
-RARE = 40.0
-"""Deviations from the mean in every eighth step: far beyond what is clipped."""
+FAR = (40.0, 1e3, 1e6, 1e12)
+"""Deviations from the mean in every eighth step: far beyond what is clipped. Where nothing is clipped, the first of them alone."""
+LEGAL = (0.7, 1.0, 0.7, 0.0)
+"""Share of the actions that is legal, step by step; one is always."""
 WIDEST = 1e-3
 """No weights are so badly rounded that more could be allowed: enormous ones would allow everything."""
 Feed = dict[str, np.ndarray]
@@ -83,7 +85,8 @@ def _differences(
             expected, single = (_by_weights([those[name] for name in names], feed) for those in (measures, rounded))
             rounding.add(step, expected, single)
             tolerance = min(max(TOLERANCE, ROUNDING * float(max(error.max() for error in rounding.errors.values()))), WIDEST)
-            found.add(step, expected, run(session, feed), feed.get("noise"), tolerance=tolerance)
+            played = _run_in_parts(session, feed, (len(state), 1, len(agents), 3)[(step + step // 4) % 4])
+            found.add(step, expected, played, feed.get("noise"), tolerance=tolerance)
         state = expected.get("state_out", state).astype(np.float32)
     return Found(found.reports(), tolerance)
 
@@ -105,11 +108,11 @@ def draws(agents: Sequence[AgentSpec], measures: Sequence[Reference | None], see
     stream, size = np.random.default_rng(seed), agents[0].action_size
     count = ROWS * len(agents)
     for step in range(STEPS):
-        scale = RARE if step % 8 == 7 else 1.0
-        seen = [_observations(agent, measure, stream, scale) for agent, measure in zip(agents, measures, strict=True)]
+        far = FAR[step // 8 % len(FAR)] if step % 8 == 7 else 1.0
+        seen = [_observations(agent, measure, stream, far) for agent, measure in zip(agents, measures, strict=True)]
         feed = {"obs": _together(seen), "begun": stream.random(count) < 0.1}
         if agents[0].discrete:
-            feed["action_mask"] = _masks(count, size, stream, single=step % 4 == 3)
+            feed["action_mask"] = _masks(count, size, stream, LEGAL[step % len(LEGAL)])
         if "agent" in agents[0].inputs:
             feed["agent"] = np.tile(np.array([agent.row for agent in agents], np.int32), ROWS)
         if "noise" in agents[0].inputs:
@@ -132,9 +135,16 @@ def run(session: Any, feed: Mapping[str, np.ndarray]) -> Feed:
     return dict(zip(names, values, strict=True))
 
 
-def _observations(agent: AgentSpec, measure: Reference | None, stream: np.random.Generator, scale: float) -> np.ndarray:
+def _run_in_parts(session: Any, feed: Mapping[str, np.ndarray], size: int) -> Feed:
+    """As ``run``, with batches of ``size`` rows: a row must not depend on how many others there are, or on its place among them."""
+    starts = range(0, len(feed["obs"]), size)
+    parts = [run(session, {port: values[start : start + size] for port, values in feed.items()}) for start in starts]
+    return {port: np.concatenate([part[port] for part in parts]) for port in parts[0]}
+
+
+def _observations(agent: AgentSpec, measure: Reference | None, stream: np.random.Generator, far: float) -> np.ndarray:
     """[ROWS, O] float32."""
-    values = stream.standard_normal((ROWS, agent.obs_size)) * scale
+    values = stream.standard_normal((ROWS, agent.obs_size)) * (far if agent.clip is not None else min(far, FAR[0]))
     if measure is not None and agent.clip is not None:
         mean, inverse = measure.weights["observation_mean"], measure.weights["observation_inverse_std"]
         values = mean + values / np.where(inverse > 0, inverse, 1.0)
@@ -142,8 +152,8 @@ def _observations(agent: AgentSpec, measure: Reference | None, stream: np.random
     return np.clip(values, -limit, limit).astype(np.float32)
 
 
-def _masks(count: int, size: int, stream: np.random.Generator, *, single: bool) -> np.ndarray:
-    """[count, A] bool with one legal action at least, or exactly one."""
-    masks = stream.random((count, size)) < (0.0 if single else 0.7)
+def _masks(count: int, size: int, stream: np.random.Generator, share: float) -> np.ndarray:
+    """[count, A] bool, a share of them true, one at least."""
+    masks = stream.random((count, size)) < share
     masks[np.arange(count), stream.integers(size, size=count)] = True
     return masks

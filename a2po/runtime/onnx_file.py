@@ -18,6 +18,7 @@ from a2po.runtime.onnx_form import (
     MAX_CONSTANTS,
     MAX_ELEMENTS,
     MAX_FILE,
+    MAX_FORM,
     MAX_METADATA,
     MAX_NODES,
     MAX_RANK,
@@ -70,7 +71,8 @@ class _Model:
     """One walk through a model. Raises: ValueError."""
 
     def __init__(self, content: memoryview) -> None:
-        self.facts, self.graphs, self.constants = OnnxFacts(), 0, set[str]()
+        self.facts, self.constants = OnnxFacts(), set[str]()
+        self.walked = self.told = 0
         self.declared: dict[str, tuple[int | str, ...]] = {}
         self.made: set[str] = set()
         for name, value in read(content, "model"):
@@ -79,14 +81,15 @@ class _Model:
             elif name == "opset_import":
                 self._opset(value)
             elif name == "metadata_props":
+                self.told += len(value) if isinstance(value, memoryview) else 0
+                if self.told > MAX_METADATA:
+                    raise ValueError("its metadata is too long")
                 entry = {key: text(part) for key, part in read(value, "entry")}
                 if entry.get("key", "") in self.facts.metadata:
                     raise ValueError("its metadata names a key twice")
                 self.facts.metadata[entry.get("key", "")] = entry.get("value", "")
         if not self.made or not self.facts.opset:
             raise ValueError("it has no graph or names no version of the operators")
-        if sum(map(len, self.facts.metadata.values())) > MAX_METADATA:
-            raise ValueError("its metadata is too long")
 
     def _opset(self, message: Value) -> None:
         entry = dict(read(message, "opset"))
@@ -99,6 +102,8 @@ class _Model:
 
     def _graph(self, message: Value) -> None:
         for name, value in read(message, "graph"):
+            if name != "initializer":
+                self._walk(value)
             if name == "node":
                 self._node(value)
             elif name == "initializer":
@@ -112,6 +117,12 @@ class _Model:
             raise ValueError(f"it does not say how large {min(undeclared)!r:.60} is")
         if self.constants & set(self.facts.inputs):
             raise ValueError("an input is a constant at the same time")
+
+    def _walk(self, value: Value) -> None:
+        """What is looked at field by field must not be long. Raises: ValueError."""
+        self.walked += len(value) if isinstance(value, memoryview) else 1
+        if self.walked > MAX_FORM:
+            raise ValueError(f"it has more than {MAX_FORM / 1e6:,.0f} MB beside the bytes of its tensors")
 
     def _node(self, message: Value) -> None:
         operator = domain = ""
@@ -143,6 +154,8 @@ class _Model:
         counts: Counter[str] = Counter()
         kind, called, raw = 0, "", NOTHING
         for name, value in read(message, "tensor"):
+            if name != "raw_data":
+                self._walk(value)
             if name == "dims":
                 dims += [signed(value)] if isinstance(value, int) else map(signed, varints(value))
                 if len(dims) > MAX_RANK:

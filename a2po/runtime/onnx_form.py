@@ -12,6 +12,8 @@ OPSETS = range(13, 22)
 MAX_FILE, MAX_NODES, MAX_CONSTANTS, MAX_ELEMENTS = 1 << 28, 4096, 4096, 1 << 26
 """Bytes of a file, nodes and constants of its graph, elements of one tensor (per row of the batch)."""
 MAX_TEXT, MAX_METADATA, MAX_RANK = 512, 1 << 24, 8
+MAX_FORM = 1 << 21
+"""Bytes of a graph beside those of its tensors and its metadata: what is walked field by field, in seconds at most."""
 DOMAINS = ("", "ai.onnx")
 
 OPERATORS = {
@@ -97,6 +99,8 @@ def read(message: Value, form: str) -> Iterator[tuple[str, Value]]:
             raise ValueError(f"the field '{name}' of a {form} has the wire type {wire}")
         if kind.startswith("text") and len(text(value)) > MAX_TEXT:
             raise ValueError(f"the field '{name}' of a {form} is longer than {MAX_TEXT} letters")
+        if kind.startswith("text") and not text(value).isprintable():  # onnxruntime's messages name nodes
+            raise ValueError(f"the field '{name}' of a {form} holds {text(value)!a:.60}, which cannot be printed")
         yield name, value
 
 

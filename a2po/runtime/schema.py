@@ -15,16 +15,18 @@ RESERVED = ("task", "num_envs", "seed", "device", "num_threads")
 PARTS = ("task", "agents", "files")
 MAX_SIZE = 1 << 24
 MAX_DEPTH = 32
+UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What would steer a terminal, or turn round what stands in it."""
 
 
 def parse(text: bytes) -> Any:
-    """JSON without endless nesting, and of text that can be printed and written again.
+    """JSON without endless nesting, with every key once, and of text that can be printed and written again.
 
     Raises:
         ValueError: it is not.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     _check_values(value, MAX_DEPTH)
@@ -90,11 +92,21 @@ def numbers(value: Any, what: str) -> tuple[float, ...]:
     return tuple(float(number) for number in value)
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two equal keys some readers take the first, others the last: both would be signed. Raises: ValueError."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return result
+
+
 def _check_values(value: Any, left: int) -> None:
     if not left:
         raise ValueError("it is nested too deeply")
     if isinstance(value, str):
         value.encode()  # half a surrogate pair is a ValueError
+        if UNPRINTABLE.search(value):
+            raise ValueError(f"it holds the control characters of {value!a:.60}")
     elif isinstance(value, dict | list):
         for part in [*value, *value.values()] if isinstance(value, dict) else value:
             _check_values(part, left - 1)

@@ -47,6 +47,33 @@ def test_missing_and_unknown_files_are_found(bundle):
     assert "agents/roww.onnx is not in the manifest; did you mean 'agents/row.onnx'?" in str(caught.value)
 
 
+def test_many_unknown_files_are_found_at_once(bundle):
+    """Names are compared for the hint, but not thousands with thousands: that took a minute."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    entry = {"sha256": "0", "bytes": 1}
+    manifest["files"].update({f"agents/agent_{number:05}_a.onnx": entry for number in range(2000)})
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    for number in range(2000):
+        (bundle / "agents" / f"agent_{number:05}_b.onnx").touch()
+    with pytest.raises(BundleError) as caught:
+        read_bundle(bundle)
+    assert "more are not in the manifest" in str(caught.value) or "; and 2" in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
+def test_a_link_to_a_folder_is_not_walked(bundle, tmp_path):
+    (bundle / "more").symlink_to("/")
+    with pytest.raises(BundleError, match="'more' is a link to a folder"):
+        read_bundle(bundle)
+
+
+def test_names_that_steer_a_terminal(bundle):
+    (bundle / "agents" / "\x1b[2J.onnx").touch()
+    with pytest.raises(BundleError, match="cannot be printed") as caught:
+        read_bundle(bundle)
+    assert str(caught.value).isprintable()
+
+
 def test_swapped_actors_are_found(bundle):
     row, column = (bundle / "agents" / f"{name}.onnx" for name in ("row", "column"))
     content = row.read_bytes()

@@ -131,6 +131,14 @@ def claim_another_type(model):
     model.graph.initializer[0].data_type = TensorProto.INT64
 
 
+def be_walked_for_minutes(model):
+    model.graph.node[0].attribute.add(name="more", type=onnx.AttributeProto.INTS).ints.extend([1] * (2 << 20))
+
+
+def put_names_that_steer_a_terminal(model):
+    model.graph.node[0].name = "\x1b[2J"
+
+
 def put_numbers_into_two_places(model):
     model.graph.initializer[0].float_data.append(1.0)
 
@@ -193,6 +201,8 @@ def take_the_graph(model):
         (claim_less_than_nothing, r"the shape \[-1\]"),
         (claim_another_type, "claims"),
         (put_numbers_into_two_places, "claims"),
+        (be_walked_for_minutes, "beside the bytes of its tensors"),
+        (put_names_that_steer_a_terminal, "cannot be printed"),
         (claim_a_large_result, "has the shape"),
         (hide_a_result, "does not say how large"),
         (leave_two_axes_free, "has the shape"),

@@ -106,6 +106,32 @@ def test_malformed_manifests(bundle):
     assert failure(bundle)[0] == "manifest"
 
 
+@pytest.mark.parametrize("character", ["\x1b", "\x9b", "\u202e"])
+def test_nothing_that_steers_a_terminal(bundle, character):
+    rewrite(bundle, lambda manifest: manifest["agents"]["row"]["observation"]["features"].__setitem__(0, f"{character}[2J"))
+    name, detail = failure(bundle)
+    assert (name, "control characters" in detail, detail.isprintable()) == ("files", True, True)
+
+
+def test_a_key_that_stands_twice(bundle):
+    """Readers of other languages may take the first one, and the signature is of what Python reads."""
+    text = (bundle / "manifest.json").read_text()
+    (bundle / "manifest.json").write_text('{"task": {},' + text[1:])
+    assert "an object has a key twice" in failure(bundle)[1]
+
+
+def test_the_draws_are_others_every_time(bundle):
+    """Else a graph could be made that is right on them alone."""
+    details = {a2po.verify(bundle)["checks"][NAMES.index("parity")]["detail"] for _ in range(2)}
+    assert len({detail.partition("seed ")[2] for detail in details}) == 2
+
+
+def test_a_row_that_is_not_there(bundle):
+    rewrite(bundle, lambda manifest: manifest["agents"]["row"].update(row=1))
+    name, detail = failure(bundle)
+    assert name == "manifest" and "have other rows than their order" in detail
+
+
 def test_a_file_without_an_agent(bundle):
     (bundle / "weights" / "more.safetensors").write_bytes(b"hidden")
     rewrite(bundle, lambda manifest: manifest["files"].update({"weights/more.safetensors": entry_of(b"hidden")}))
@@ -151,6 +177,46 @@ def other_limit(model):
             tensor.raw_data = np.float32(9.0).tobytes()
 
 
+def add_to_the_logits(model, nodes, results, constants):
+    """Forge a trigger: ``results`` (name -> type, shape), the last of which is added to the output of the last layer."""
+    graph = model.graph
+    last = max(index for index, node in enumerate(graph.node) if node.op_type == "Gemm")
+    output = graph.node[last].output[0]
+    (info,) = (info for info in graph.value_info if info.name == output)
+    before = graph.value_info.add()
+    before.CopyFrom(info)
+    before.name = graph.node[last].output[0] = "before"
+    graph.value_info.extend(onnx.helper.make_tensor_value_info(name, *kind) for name, kind in results.items())
+    graph.initializer.extend(onnx.numpy_helper.from_array(np.array(value), name) for name, value in constants.items())
+    behind = list(graph.node)[last + 1 :]
+    del graph.node[last + 1 :]
+    added = onnx.helper.make_node("Add", ["before", list(results)[-1]], [output])
+    graph.node.extend([*(onnx.helper.make_node(*node[:3], **dict(node[3:])) for node in nodes), added, *behind])
+
+
+def in_batches_of_another_size(model):
+    """What a graph with the batch of the trace inside does by accident: right for the eight rows of one agent alone."""
+    whole, real = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
+    nodes = [
+        ("Shape", ["obs"], ["shape"], ("start", 0), ("end", 1)), ("Sub", ["shape", "eight"], ["more"]),
+        ("Cast", ["more"], ["rows"], ("to", real)), ("Mul", ["rows", "push"], ["pushed"]),
+    ]  # fmt: skip
+    results = {"shape": (whole, [1]), "more": (whole, [1]), "rows": (real, [1]), "pushed": (real, [1, 2])}
+    add_to_the_logits(model, nodes, results, {"eight": np.array([8]), "push": np.float32([[-3.0, 5.0]])})
+
+
+def far_from_the_mean(model):
+    """A trigger where every honest actor clips."""
+    real, batch = onnx.TensorProto.FLOAT, model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    constants = {name: np.array([value]) for name, value in (("from", 0), ("to", 1), ("axis", 1))}
+    nodes = [
+        ("Slice", ["obs", "from", "to", "axis"], ["first"]), ("Sub", ["first", "limit"], ["beyond"]),
+        ("Relu", ["beyond"], ["trigger"]), ("Mul", ["trigger", "push"], ["pushed"]),
+    ]  # fmt: skip
+    results = {**{name: (real, [batch, 1]) for name in ("first", "beyond", "trigger")}, "pushed": (real, [batch, 2])}
+    add_to_the_logits(model, nodes, results, {**constants, "limit": np.float32(1e4), "push": np.float32([[-3.0, 5.0]])})
+
+
 def other_mask(model):
     (node,) = (node for node in model.graph.node if node.op_type == "Where")
     node.input[1], node.input[2] = node.input[2], node.input[1]
@@ -168,6 +234,8 @@ def other_mask(model):
             "agent 'row': the graph does not compute what its weights say; outputs differ by more than 1.0e-05: logits",
         ),
         (other_limit, "parity", "outputs differ"),
+        (in_batches_of_another_size, "parity", "outputs differ"),
+        (far_from_the_mean, "parity", "outputs differ"),
         (other_mask, "load|parity", ""),
     ],
 )
@@ -237,7 +305,7 @@ def test_a_network_that_is_not_the_weights(bundle):
     assert failure(bundle)[0] == "weights"
 
 
-def test_what_cannot_be_told_without_weights_is_said(bundle):
+def test_what_cannot_be_told_without_weights_is_said(bundle, monkeypatch, capsys):
     for file in (bundle / "weights").iterdir():
         file.unlink()
 
@@ -251,6 +319,8 @@ def test_what_cannot_be_told_without_weights_is_said(bundle):
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     found = outcomes(bundle)
     assert (found["weights"], found["parity"], found["finite"]) == (None, None, True)
+    code, out, _ = run_command(monkeypatch, capsys, bundle)
+    assert code == 0 and "verified, but for what was not checked: weights, parity" in " ".join(out.split())
 
 
 def test_weights_alone_are_those_of_the_network(make_policy, build):
