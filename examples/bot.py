@@ -55,4 +55,6 @@ def main(bundle: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/bot.py BUNDLE")
     main(sys.argv[1])

@@ -42,4 +42,6 @@ def main(bundle: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/half_cheetah_bot.py BUNDLE")
     main(sys.argv[1])
