@@ -38,7 +38,7 @@ def prove(agents: Sequence[str], graph: ActorGraph, session: onnxruntime.Inferen
     Raises:
         ParityError: an output differs by more, or an action that is no tie.
     """
-    reports = compare(agents, graph, session, seen)
+    reports = compare(agents, graph, session, seen, TOLERANCE)
     if not all(report.passed for report in reports):
         strayed = ROUNDING * _rounding(agents, graph, seen)
         if TOLERANCE < strayed <= WIDEST:

@@ -15,7 +15,7 @@ import pytest
 from a2po.cli import show
 from a2po.envs.smac.environment import StarCraftBattles
 from a2po.exporters import parity
-from a2po.runtime import differences, read_bundle
+from a2po.runtime import read_bundle
 
 
 def test_chain_without_arguments(run, command):
@@ -65,8 +65,8 @@ def test_what_the_user_can_mend(run, command, arguments, message):
 
 
 def test_failed_parity_exits_with_1(run, command, monkeypatch):
-    for module in (parity, differences):
-        monkeypatch.setattr(module, "TOLERANCE", -1.0)
+    for limit in ("TOLERANCE", "WIDEST"):
+        monkeypatch.setattr(parity, limit, -1.0)
     before = (run / "bundle" / "manifest.json").read_bytes()
     code, out, err = command("export")
     assert (code, out) == (1, "")
