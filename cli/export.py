@@ -33,7 +33,9 @@ class Quantization(StrEnum):
 
 
 def export(
-    run: Annotated[Path | None, typer.Argument(help="A run folder, or its name in runs/; by default the newest one.", show_default=False)] = None,
+    run: Annotated[
+        Path | None, typer.Argument(help="A run folder, or its name in runs/; by default the newest one.", show_default=False)
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help="latest, best, or a step.")] = "latest",
     output: Annotated[Path | None, typer.Option(help="A folder or a .zip; by default RUN/bundle.", show_default=False)] = None,
     agents: Annotated[
