@@ -237,7 +237,7 @@ def test_altered_continuous_manifests(make_policy, build, shared_cheetah, change
         if change == "swap":
             first["file"], second["file"] = second["file"], first["file"]
         elif change == "share":
-            second["file"] = first["file"]
+            second["file"], second["row"] = first["file"], 1
         elif change == "high":
             first["action"]["high"][0] = 100.0
         else:

@@ -22,6 +22,7 @@ from a2po.evaluation.curves import group_curves, plot_runs
 from a2po.evaluation.run_list import run_summary
 from a2po.networks.group import Group
 from a2po.networks.team_policy import TeamPolicy
+from a2po.runtime import read_bundle
 from a2po.training.metrics import rank, read_metrics
 from a2po.training.prepare import prepare
 from a2po.training.runs import open_policy
@@ -185,7 +186,9 @@ def test_a_team_with_states_per_agent_is_saved_exported_and_begins_another_run(i
     inputs = {kind: stack.shapes["linear0_weight"][0] for kind, stack in (("actor", policy.team.actors), ("critic", policy.team.critics))}
     assert inputs == {"actor": 19, "critic": 19}  # the 16 features and the id once, whoever says it
     assert policy.team.actors_need_ids is policy.team.critics_need_ids is not ids
-    assert len(list(bundle.glob("agents/*.onnx"))) == (1 if ids else 3)  # what tells agents apart is in the observation, or in the graph
+    assert len(list(bundle.glob("agents/*.onnx"))) == 1
+    told = {"agent" in agent.inputs for agent in read_bundle(bundle).agents}
+    assert told == {not ids}  # what tells agents apart is in the observation, or the graph is told whose observation it gets
     for name, start in (("run", run), ("bundle", bundle)):
         warm = config.model_copy(update={"init_from": str(start)})
         began = a2po.train(warm, name=f"from-{name}", runs=tmp_path, view=SilentView())
