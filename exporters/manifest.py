@@ -12,6 +12,7 @@ from a2po.envs.protocol import TaskSpec
 from a2po.exporters.options import ExportOptions
 from a2po.exporters.wrapper import ActorGraph, box_of
 from a2po.provenance import provenance
+from a2po.runtime.actors import shared
 from a2po.runtime.bundle import FORMAT
 from a2po.training.runs import TrainedPolicy
 
@@ -123,7 +124,8 @@ def onnx_metadata(policy: TrainedPolicy, agents: list[str], weights_sha256: str)
     spec = policy.team.spec
     rows = [spec.agents.index(name) for name in agents]
     box = box_of(spec, rows[0])
-    names = _shared([spec.action_names[row] for row in rows], agents)
+    features = shared({name: spec.feature_names[row] for name, row in zip(agents, rows, strict=True)})
+    names = shared({name: spec.action_names[row] for name, row in zip(agents, rows, strict=True)})
     action: dict[str, Any] = {"kind": "discrete" if box is None else "continuous", "names": names}
     if box is not None:
         action.update(low=box.low.reshape(-1).tolist(), high=box.high.reshape(-1).tolist())
@@ -132,7 +134,7 @@ def onnx_metadata(policy: TrainedPolicy, agents: list[str], weights_sha256: str)
         "format_version": FORMAT,
         "agents": agents,
         "task": task_name(policy),
-        "observation": {"dtype": "float32", "names": _shared([spec.feature_names[row] for row in rows], agents)},
+        "observation": {"dtype": "float32", "names": features},
         "action": action,
         "state": dict(zip(("num_layers", "hidden_size"), shape.state_shape, strict=True)),
         "algorithm": policy.config.algorithm,
@@ -144,8 +146,3 @@ def onnx_metadata(policy: TrainedPolicy, agents: list[str], weights_sha256: str)
         "weights_sha256": weights_sha256,
     }
     return {f"a2po.{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items() if value is not None}
-
-
-def _shared(names: list[tuple[str, ...]], agents: list[str]) -> Any:
-    """One list of names where all agents of a file agree, else a list for each."""
-    return list(names[0]) if len(set(names)) == 1 else dict(zip(agents, map(list, names), strict=True))
