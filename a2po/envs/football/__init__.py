@@ -1,0 +1,1 @@
+"""The family ``football``: Google Research Football, the real engine."""
