@@ -65,7 +65,7 @@ def mirrored(frames: np.ndarray) -> np.ndarray:
         source = frames[f"{other[side]}_{rest}" if side in other else name]
         if name in ("ball", "ball_direction"):
             source = source * np.array([-1, -1, 1], np.float32)
-        elif name.endswith(("_team", "_team_direction")):
+        elif name in ("left_team", "right_team") or name.endswith("_team_direction"):
             source = -source
         elif name == "score":
             source = source[..., ::-1]
