@@ -775,7 +775,7 @@ def test_more_episodes_than_copies_are_played_in_turns() -> None:
     """A copy may take much memory, so an evaluation opens no more of them than training does, and plays the same episodes."""
     found, told = [], []
     for copies in (3, 7):
-        config = override(small("mamujoco/HalfCheetah-2x3", evaluation_episodes=7), [f"env.num_envs={copies}"])
+        config = override(small("mamujoco/HalfCheetah-2x3", evaluation_episodes=7), settings=[f"env.num_envs={copies}"])
         with (
             closing(make_env(config, 1, 0)) as env,
             closing(GreedyEvaluator(config, TeamPolicy(env.spec, config.network, seed=0))) as greedy,
