@@ -38,6 +38,7 @@ FORBIDDEN: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
 ]
 # What runs beside a game: these modules import the standard library, these packages and these modules of ours.
 LIGHT = ("a2po", "a2po.envs", "a2po.lazy", "a2po.runtime", "a2po.runtime.*", "a2po.bots", "a2po.bots.*", "a2po.envs.*.encoder")
+LIGHT += ("a2po.envs.football.frames",)
 LIGHT += tuple(
     f"a2po.envs.smac.{module}"
     for module in ("battle_map", "columns", "fields", "layout", "maps", "opponents", "options", "terrain", "units")

@@ -1,4 +1,4 @@
-"""Frames: what the football engine shows, one structured numpy row per game and step, under the names that gfootball gives its raw observations.
+"""Frames: what the football engine shows, one structured numpy row per game and step, named as gfootball's raw observations.
 
 Every field is float32, which holds all that the engine says exactly. A frame is seen by the left team; ``mirrored`` turns it round, so that
 whoever plays on the right is on the left, too. Positions: x in [-1, 1] towards the opponents' goal, y in [-0.42, 0.42] downwards.
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 ACTIONS = (
-    "idle", "left", "top_left", "top", "top_right", "right", "bottom_right", "bottom", "bottom_left", "long_pass", "high_pass", "short_pass",
-    "shot", "sprint", "release_direction", "release_sprint", "sliding", "dribble", "release_dribble",
+    "idle", "left", "top_left", "top", "top_right", "right", "bottom_right", "bottom", "bottom_left",
+    "long_pass", "high_pass", "short_pass", "shot", "sprint", "release_direction", "release_sprint",
+    "sliding", "dribble", "release_dribble",
 )  # fmt: skip
 """The 19 actions of gfootball's set "default"; its set "v2" has one more, ``BUILTIN_AI``."""
 BUILTIN_AI = 19
@@ -65,7 +66,7 @@ def mirrored(frames: np.ndarray) -> np.ndarray:
         source = frames[f"{other[side]}_{rest}" if side in other else name]
         if name in ("ball", "ball_direction"):
             source = source * np.array([-1, -1, 1], np.float32)
-        elif name.endswith(("_team", "_team_direction")):
+        elif name in ("left_team", "right_team") or name.endswith("_team_direction"):
             source = -source
         elif name == "score":
             source = source[..., ::-1]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp
 
 import numpy as np
 
+from a2po.envs.canvas import Frame
 from a2po.envs.smac import fields as f
 from a2po.envs.smac.chronicle import Moment
 from a2po.envs.smac.terrain import VOID, Terrain
@@ -19,21 +19,6 @@ SMALLEST = 15.0
 
 INERTIA_LOOPS = 12.0
 """After so many game loops the view has come most of the way to where it should be."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A rectangle of the map, in cells."""
-
-    x: float  # of the centre
-    y: float
-    width: float
-    height: float
-
-    def nearer(self, goal: Frame, share: float) -> Frame:
-        """This one, brought nearer to ``goal`` by a share of the difference."""
-        here, there = (self.x, self.y, self.width, self.height), (goal.x, goal.y, goal.width, goal.height)
-        return Frame(*(own + share * (other - own) for own, other in zip(here, there, strict=True)))
 
 
 def whole(terrain: Terrain, aspect: float) -> Frame:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from a2po.envs.canvas import Canvas, Colour, Frame
 from a2po.envs.smac import fields as f
-from a2po.envs.smac.canvas import Canvas, Colour, draw_ground, toward
+from a2po.envs.smac.canvas import draw_ground, toward
 from a2po.envs.smac.chronicle import REMEMBERED_LOOPS, Chronicle, Moment, units
-from a2po.envs.smac.framing import Frame, around, follow, whole
+from a2po.envs.smac.framing import around, follow, whole
 from a2po.envs.smac.terrain import VOID, Terrain
+from a2po.errors import require
 
 MARKS = {
     "marine": "m", "marauder": "M", "medivac": "+", "stalker": "S", "zealot": "Z", "colossus": "C",
@@ -74,6 +76,7 @@ class BattleRenderer:
         Raises:
             DependencyError: Pillow is missing.
         """
+        require("the picture of a battle", PIL="report")
         now = Moment(W.copy(), M.copy())
         self._chronicle.look(now)
         canvas = Canvas(self.size, self._follow(now))
