@@ -32,6 +32,7 @@ BUILT_IN_FAMILIES = {
     "pettingzoo": "a2po.envs.pettingzoo",
     "smac": "a2po.envs.smac",
     "smacv2": "a2po.envs.smac.smacv2",
+    "football": "a2po.envs.football",
 }
 
 

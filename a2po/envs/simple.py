@@ -64,6 +64,14 @@ class SimpleEnv:
         """[B] bool, asked after ``advance``: where the episode is cut. The step limit, unless a game has other reasons besides."""
         return self.length >= self.spec.max_episode_steps
 
+    def faults(self) -> np.ndarray:
+        """[B] bool, asked after ``advance``: episodes that a fault ended; they count for nothing. None, unless a game can break."""
+        return np.zeros(self.num_envs, bool)
+
+    def metrics(self) -> Mapping[str, np.ndarray]:
+        """Metric -> [B], asked where episodes end: ``counts``, unless a game keeps its own."""
+        return self.counts
+
     def alive(self) -> np.ndarray:
         """[B, N] bool: who takes part. Everybody, unless a game says otherwise."""
         return np.ones((self.num_envs, self.spec.num_agents), bool)
@@ -97,12 +105,13 @@ class SimpleEnv:
         gain, over = self.advance(self._checked(actions))
         reward = np.asarray(gain)
         self._tracker.add(reward)
-        terminated = np.asarray(over, bool)
+        invalid = self.faults()
+        terminated = np.asarray(over, bool) | invalid
         truncated = self.truncated() & ~terminated
         final = shown = self._show()
         ended = np.flatnonzero(terminated | truncated)
         if ended.size:
-            self._tracker.finish(ended, np.zeros(self.num_envs, bool))
+            self._tracker.finish(ended, invalid, self.metrics())
             self._begin(ended, None)
             shown = self._show()
         return Step(
@@ -110,7 +119,7 @@ class SimpleEnv:
             reward=self._tensor(reward, torch.float32),
             terminated=self._tensor(terminated, torch.bool),
             truncated=self._tensor(truncated, torch.bool),
-            invalid=torch.zeros(self.num_envs, dtype=torch.bool, device=self.device),
+            invalid=self._tensor(invalid, torch.bool),
             final=final,
         )
 

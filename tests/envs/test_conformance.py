@@ -19,6 +19,7 @@ SHORT = {
     "pettingzoo": {"max_cycles": 15},
     "smac": {"max_episode_steps": 15},
     "smacv2": {"max_episode_steps": 15},
+    "football": {"duration": 14},
 }
 SEES_MORE = {f"obs_{what}": True for what in ("last_action", "pathing_grid", "terrain_height", "timestep_number")}
 BATTLE_FILES = sorted((Path(__file__).parents[2] / "examples" / "battles").glob("*.toml"))

@@ -1,7 +1,7 @@
 """One football engine: a game that is reset, stepped, saved and restored through the C functions of ``native/shim.cpp``.
 
-A call of the library drops Python's lock, so engines in several threads run side by side. The engine checks itself and ends the process where
-a check fails: ``workers`` keeps that away from the caller.
+A call of the library drops Python's lock, so engines in several threads run side by side. The engine checks itself and ends the
+process where a check fails: ``workers`` keeps that away from the caller.
 """
 
 from __future__ import annotations
@@ -171,8 +171,9 @@ def _draw_once(size: tuple[int, int]) -> None:
 
 def _setup(scenario: Scenario, seed: int, left_agents: int, right_agents: int, reverse: bool) -> _Setup:
     setup = _Setup(
-        *scenario.ball, scenario.left_difficulty, scenario.right_difficulty, len(scenario.left), len(scenario.right), left_agents, right_agents,
-        scenario.duration, scenario.second_half or 999999999, scenario.offsides, True, scenario.deterministic, reverse,
+        *scenario.ball, scenario.left_difficulty, scenario.right_difficulty,
+        len(scenario.left), len(scenario.right), left_agents, right_agents, scenario.duration,
+        scenario.second_half or 999999999, scenario.offsides, True, scenario.deterministic, reverse,
         scenario.end_on_score, scenario.end_on_out_of_play, scenario.end_on_possession_change, 42 if scenario.deterministic else seed,
     )  # fmt: skip
     for index, player in enumerate((*scenario.left, *scenario.right)):

@@ -1,4 +1,4 @@
-"""Frames: what the football engine shows, one structured numpy row per game and step, under the names that gfootball gives its raw observations.
+"""Frames: what the football engine shows, one structured numpy row per game and step, named as gfootball's raw observations.
 
 Every field is float32, which holds all that the engine says exactly. A frame is seen by the left team; ``mirrored`` turns it round, so that
 whoever plays on the right is on the left, too. Positions: x in [-1, 1] towards the opponents' goal, y in [-0.42, 0.42] downwards.
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 ACTIONS = (
-    "idle", "left", "top_left", "top", "top_right", "right", "bottom_right", "bottom", "bottom_left", "long_pass", "high_pass", "short_pass",
-    "shot", "sprint", "release_direction", "release_sprint", "sliding", "dribble", "release_dribble",
+    "idle", "left", "top_left", "top", "top_right", "right", "bottom_right", "bottom", "bottom_left",
+    "long_pass", "high_pass", "short_pass", "shot", "sprint", "release_direction", "release_sprint",
+    "sliding", "dribble", "release_dribble",
 )  # fmt: skip
 """The 19 actions of gfootball's set "default"; its set "v2" has one more, ``BUILTIN_AI``."""
 BUILTIN_AI = 19

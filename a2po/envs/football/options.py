@@ -52,9 +52,6 @@ class Options:
     right_difficulty: float | None = None
     """How well the engine plays the right team."""
 
-    timeouts_as_terminal: bool | None = None
-    """Report the end of the time as a true end. None: where a reward for winning is paid then."""
-
     workers: str = "threads"
     """``threads``, or ``processes``: slower to start, but a fault of the engine costs an episode, not the run."""
 
@@ -65,7 +62,7 @@ class Options:
 
 
 CHOICES: Mapping[str, tuple[str, ...]] = {"workers": ("threads", "processes")}
-SHARES = ("left_difficulty", "right_difficulty")
+SHARES = ("left_difficulty", "right_difficulty", "distance_reward")
 
 
 def parse_options(task: str, given: Mapping[str, Any]) -> Options:
@@ -96,8 +93,6 @@ def _check(task: str, name: str, value: Any) -> None:
     elif name == "duration":
         allowed, good = "an integer from 1 to 1,000,000", _is_integer(value) and 1 <= value <= 1_000_000
     elif name in SHARES:
-        allowed, good = "a number from 0 to 1", _is_number(value) and 0 <= value <= 1
-    elif name == "distance_reward":
         allowed, good = "a number from 0 to 1", _is_number(value) and 0 <= value <= 1
     else:
         allowed, good = "true or false", isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""The football scenarios: who stands where, how well the engine plays, and when a game ends. Numbers of gfootball 2.10.2 and of A2PO's code."""
+"""The football scenarios: who stands where, how well the engine plays, when a game ends. Numbers of gfootball 2.10.2 and of A2PO."""
 
 from __future__ import annotations
 

@@ -1,0 +1,202 @@
+"""B copies of one football scenario behind the contract of ``a2po.envs.protocol``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from gymnasium.spaces import Discrete
+
+from a2po.envs.football.encoder import Encoder
+from a2po.envs.football.engines import Game, ThreadedEngines
+from a2po.envs.football.frames import ACTIONS, NORMAL
+from a2po.envs.football.options import Options
+from a2po.envs.football.picture import SIZE, picture
+from a2po.envs.football.rewards import Rewards
+from a2po.envs.football.scenarios import Scenario
+from a2po.envs.protocol import TaskSpec
+from a2po.envs.simple import SimpleEnv
+from a2po.errors import CheckpointError, TaskError
+
+METRICS = ("won", "drawn", "goals", "conceded")
+STEP_SECONDS = 0.1
+
+
+class Observer(Protocol):
+    """Somebody who watches every step, to count passes, say."""
+
+    def begin(self, copies: np.ndarray, frames: np.ndarray) -> None:
+        """Episodes begin in ``copies`` [K]; ``frames`` [B]."""
+        ...
+
+    def step(self, actions: np.ndarray, frames: np.ndarray) -> None:
+        """``actions`` [B, N] led to ``frames`` [B], the last ones of episodes that end now included."""
+        ...
+
+    def summary(self, copy: int) -> Mapping[str, Any]:
+        """What goes into the record of the episode that ends in ``copy``."""
+        ...
+
+
+class Football(SimpleEnv):
+    """B games that step together and reset themselves."""
+
+    saved: ClassVar[tuple[str, ...]] = ("last_actions", "last_mode", "last_owner", "lost")
+
+    def __init__(
+        self, task: str, scenario: Scenario, num_envs: int, *, seed: int, device: torch.device, num_threads: int | None, options: Options
+    ) -> None:
+        self.options, self.scenario = options, _adapted(scenario, options)
+        agents = options.agents or scenario.agents
+        _check_agents(task, self.scenario, agents, options)
+        self.frames = np.zeros(num_envs, Game(self.scenario, 0, agents).frame_type)
+        """[B], see ``frames``: what the copies show now."""
+        self.encoder = Encoder(
+            len(scenario.left),
+            len(scenario.right),
+            agents,
+            match=options.obs_match,
+            agent_id=options.obs_agent_id,
+            masks_in=options.obs_action_mask,
+            last_action=options.obs_last_action,
+            duration=self.scenario.duration,
+        )
+        self.observer: Observer | None = None
+        """Sees every step from the next ``reset`` on; None: nobody."""
+        super().__init__(_spec(task, self.scenario, agents, self.encoder, options), num_envs, seed=seed, device=device)
+        self.last_actions = np.full((num_envs, agents), -1, np.int64)
+        self.last_mode, self.last_owner = np.full(num_envs, -1.0, np.float32), np.full(num_envs, -1.0, np.float32)
+        self.lost = np.zeros(num_envs, bool)
+        weights = {"distance": options.distance_reward} if "shaped" in options.reward_names else {}
+        self._rewards = Rewards(options.reward_names, num_envs, agents, weights=weights)
+        self._games: list[Game | None] = [None] * num_envs
+        self.engines = ThreadedEngines(self.frames, num_threads)
+        self.step_seconds, self.render_size = STEP_SECONDS, SIZE
+
+    def begin_all(self, copies: np.ndarray, seeds: np.ndarray) -> None:
+        """Begin the next games of ``copies``."""
+        games = [self._game(seed) for seed in seeds.tolist()]
+        for copy, game in zip(copies.tolist(), games, strict=True):
+            self._games[copy] = game
+        self.engines.begin(copies, games)
+        self._rewards.begin(copies)
+        for memory, value in ((self.last_actions, -1), (self.last_mode, -1), (self.last_owner, -1), (self.lost, False)):
+            memory[copies] = value
+        if self.observer:
+            self.observer.begin(copies, self.frames)
+
+    def _game(self, seed: int) -> Game:
+        """The game of an episode: the engine's seed, and whose line-up is whose, are drawn from the episode's seed."""
+        drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])
+        swapped = self.scenario.swapped and drawn & 1
+        return Game(self.scenario.with_lineups_swapped() if swapped else self.scenario, drawn >> 1, self.spec.num_agents)
+
+    def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Play one step of every game."""
+        before = self.frames.copy()
+        self.lost = self.engines.step(actions)
+        self.last_actions[...] = actions
+        if self.observer:
+            self.observer.step(actions, self.frames)
+        reward = self._rewards.step(before, self.frames).mean(axis=1)
+        over = self._ended()
+        if self._rewards.time_limit_ends:
+            over |= self.length >= self.spec.max_episode_steps
+        return np.where(self.lost, 0.0, reward), over
+
+    def _ended(self) -> np.ndarray:
+        """[B] bool: what ends a game before its time, as the stock environment has it."""
+        scenario, frames = self.scenario, self.frames
+        mode, owner = frames["game_mode"], frames["ball_owned_team"]
+        over = np.zeros(self.num_envs, bool)
+        if scenario.end_on_score:
+            over |= (frames["score"] > 0).any(axis=1)
+        if scenario.end_on_out_of_play:
+            over |= (mode != NORMAL) & (self.last_mode == NORMAL)
+        if scenario.end_on_possession_change:
+            over |= (owner != -1) & (self.last_owner != -1) & (owner != self.last_owner)
+        self.last_mode[...] = mode
+        np.copyto(self.last_owner, owner, where=owner != -1)
+        return over
+
+    def faults(self) -> np.ndarray:
+        """[B] bool: games whose engine broke."""
+        return self.lost
+
+    def metrics(self) -> Mapping[str, np.ndarray]:
+        """From the score, and what the observer has counted."""
+        ours, theirs = self.frames["score"].T
+        return dict(zip(METRICS, (ours > theirs, ours == theirs, ours, theirs), strict=True))
+
+    def observe(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features of every agent, which are its state, too, and the masks."""
+        obs = self.encoder.features(self.frames, self.last_actions)
+        masks = self.encoder.masks(self.frames) if self.options.action_masks else np.ones((*obs.shape[:2], len(ACTIONS)), bool)
+        return obs, obs, masks
+
+    def render(self, copy: int) -> np.ndarray:
+        """A picture of one copy from above: uint8 [H, W, 3], where ``render_size`` is (W, H)."""
+        known = self.last_actions[copy].tolist() if self.length[copy] else None
+        return picture(self.frames[copy], self.render_size, actions=known)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on; the engines' part fits this build of the engine alone."""
+        games: list[dict[str, Any]] = []
+        for copy, game in enumerate(self._games):
+            if game is not None:
+                games.append({"seed": int(self.seeds[copy]), "engine": np.frombuffer(self.engines.save(copy), np.uint8).copy()})
+        state = super().state_dict()
+        rewards = {name: values.copy() for name, values in self._rewards.arrays.items()}
+        return {**state, "games": games, "rewards": rewards, "frames": self.frames.view(np.uint8).copy()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a saved state."""
+        if state["games"] and len(state["games"]) != self.num_envs:
+            raise CheckpointError(f"{self.spec.task}: {len(state['games'])} games were saved, this environment has {self.num_envs}")
+        for copy, saved in enumerate(state["games"]):
+            game = self._games[copy] = self._game(int(saved["seed"]))
+            self.engines.restore(copy, game, np.asarray(saved["engine"], np.uint8).tobytes())
+        for name, values in self._rewards.arrays.items():
+            values[...] = state["rewards"][name]
+        super().load_state_dict(state)
+
+    def close(self) -> None:
+        """End the threads and give the engines back. Harmless when called twice."""
+        self.engines.close()
+
+
+def _adapted(scenario: Scenario, options: Options) -> Scenario:
+    """The scenario with what the options change of it."""
+    names = ("duration", "left_difficulty", "right_difficulty")
+    changes: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return replace(scenario if options.keeper else scenario.with_fixed_keepers(), **changes)
+
+
+def _check_agents(task: str, scenario: Scenario, agents: int, options: Options) -> None:
+    controllable = scenario.controllable("left")
+    if agents > controllable:
+        keeper = " besides the goalkeeper (option 'keeper')" if not options.keeper and scenario.name else ""
+        raise TaskError(f"{task}: option 'agents' is {agents}, but only {controllable} players of the left team can be controlled{keeper}")
+
+
+def _spec(task: str, scenario: Scenario, agents: int, encoder: Encoder, options: Options) -> TaskSpec:
+    players = [index for index, player in enumerate(scenario.left) if player.controllable]
+    fixed = agents == len(players)
+    return TaskSpec(
+        task=task,
+        agents=tuple(f"player_{index}" for index in players) if fixed else tuple(f"agent_{index}" for index in range(agents)),
+        obs_sizes=(encoder.size,) * agents,
+        state_size=encoder.size,
+        state_per_agent=True,
+        action_spaces=tuple(Discrete(len(ACTIONS)) for _ in range(agents)),
+        reward_per_agent=False,
+        max_episode_steps=scenario.duration + 1,
+        metrics=METRICS,
+        feature_names=(encoder.feature_names,) * agents,
+        action_names=(ACTIONS,) * agents,
+        exact_state=True,
+        observes_ids=options.obs_agent_id,
+    )
