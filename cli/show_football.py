@@ -14,7 +14,7 @@ from a2po.evaluation.football_rows import PUBLISHED, Figure, figure_rows, passes
 
 def show_football(console: Console, football: dict[str, Any]) -> None:
     """Both definitions side by side, the published figures, and who passed to whom."""
-    table = _table("per episode", "event", "95 % interval", "paper's counters", "95 % interval")
+    table = _table("per episode", "event", "95 % interval", "paper", "95 % interval")
     for row in figure_rows(football):
         table.add_row(row.label, *_cells(row.event), *_cells(row.paper))
     reference = football["reference"]
@@ -25,14 +25,22 @@ def show_football(console: Console, football: dict[str, Any]) -> None:
         console.print()
         console.print(each)
     console.print()
-    show_pairs(console, [("published", source_text(reference)), ("most passes", passes_text(football))])
+    show_pairs(
+        console,
+        [
+            ("event", "what happened; the pooled rate's interval is Wilson's over all passes"),
+            ("paper", "the counters of A2PO's public code, which lose most assists"),
+            ("published", source_text(reference)),
+            ("most passes", passes_text(football)),
+        ],
+    )
 
 
 def _table(first: str, *numbers: str) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, overflow="fold")
     for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True, overflow="fold")
     return table
 
 

@@ -64,7 +64,7 @@ def source_text(reference: dict[str, Any]) -> str:
 def passes_text(football: dict[str, Any]) -> str:
     """Who passed to whom most often, by ``event``."""
     pairs = football["event"]["pass_network"][:PAIRS_SHOWN]
-    return ", ".join(f"{pair['passes']} from {pair['passer']} to {pair['receiver']}" for pair in pairs) or "none completed"
+    return ", ".join(f"{pair['passes']} from player {pair['passer']} to {pair['receiver']}" for pair in pairs) or "none completed"
 
 
 def _figure(name: str, figures: dict[str, Any]) -> Figure:
