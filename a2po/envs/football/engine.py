@@ -15,6 +15,7 @@ import numpy as np
 from a2po.envs.football.frames import ENGINE_CODES, frame_type
 from a2po.envs.football.library import Installed, find_library
 from a2po.envs.football.scenarios import MAX_PLAYERS, Scenario
+from a2po.errors import UserError
 
 PHYSICS_STEPS = 10
 """Steps of 10 ms in a step of the game."""
@@ -40,8 +41,7 @@ class _Setup(ctypes.Structure):
 @cache
 def _library(installed: Installed) -> ctypes.CDLL:
     """The loaded library. Its data and font are found through the environment, which the engine reads when it starts."""
-    installed.export()
-    library = ctypes.CDLL(str(installed.library))
+    library = installed.load()
     pointer, number, long, frame = ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p
     for name, result, arguments in (
         ("open", pointer, [number] * 4),
@@ -58,10 +58,10 @@ def _library(installed: Installed) -> ctypes.CDLL:
     return library
 
 
-_idle: list[int] = []
-"""Engines that nobody uses: one takes 60 MB and cannot be freed, so the next game gets it."""
-_painter: list[int] = []
-"""The one engine of a process that renders, once there is one."""
+_idle: dict[tuple[int, int, int, bool], list[int]] = {}
+"""Engines that nobody uses, by how they were opened: one takes 60 MB and cannot be freed, so the next game gets it."""
+_drawing: list[tuple[int, int]] = []
+"""The size of the pictures of the one engine that draws, once there is one."""
 
 
 class Engine:
@@ -69,15 +69,21 @@ class Engine:
 
     Args:
         render: this is the engine that draws pictures; a process can have one.
+        size: width and height of its pictures, pixels.
+        physics_steps: of 10 ms, in a step of the game.
 
     Raises:
         DependencyError: the engine is not installed.
+        UserError: another engine of this process draws pictures.
     """
 
-    def __init__(self, *, render: bool = False) -> None:
+    def __init__(self, *, render: bool = False, size: tuple[int, int] = PICTURE, physics_steps: int = PHYSICS_STEPS) -> None:
         self._library = _library(find_library())
-        self._render, pool = render, _painter if render else _idle
-        self._game = pool.pop() if pool else self._library.football_open(PHYSICS_STEPS, *PICTURE, render)
+        self._opened = (physics_steps, *size, render)
+        idle = _idle.setdefault(self._opened, [])
+        if render and not idle:
+            _draw_once(size)
+        self._game = idle.pop() if idle else self._library.football_open(*self._opened)
         self.frame = np.zeros((), frame_type(1, 1, 0))
         self._closed = False
 
@@ -104,7 +110,11 @@ class Engine:
 
     def step(self, actions: np.ndarray) -> None:
         """Play one step. ``actions``: [left agents + right agents], as in ``frames.ACTIONS``, as seen on the pitch."""
-        np.take(ENGINE_CODES, actions, out=self._codes)
+        self.step_codes(ENGINE_CODES[actions])
+
+    def step_codes(self, codes: np.ndarray) -> None:
+        """Play one step with the engine's own numbers [left agents + right agents] for what the agents do."""
+        self._codes[...] = codes
         self._check(self._library.football_step(self._game, self._codes.ctypes.data, self._pointer))
 
     def save(self) -> bytes:
@@ -117,9 +127,13 @@ class Engine:
 
     def picture(self) -> np.ndarray:
         """What the camera sees: uint8 [H, W, 3]. For the engine that renders."""
-        width, height = PICTURE
+        _, width, height, _ = self._opened
         pixels = np.frombuffer(self._take(self._library.football_render(self._game)), np.uint8)
         return np.ascontiguousarray(pixels.reshape(height, width, 3)[::-1])
+
+    def holds(self, code: int, agent: int, *, left: bool = True) -> bool:
+        """The agent goes on with what the engine's number ``code``, that of a sticky action, began."""
+        return bool(self._library.football_sticky(ctypes.c_void_p(self._game), code, left, agent))
 
     @property
     def waited(self) -> int:
@@ -130,7 +144,7 @@ class Engine:
         """Give the engine back, for the next game. Harmless when called twice."""
         if not self._closed:
             self._closed = True
-            (_painter if self._render else _idle).append(self._game)
+            _idle[self._opened].append(self._game)
 
     def _take(self, size: int) -> bytes:
         buffer = ctypes.create_string_buffer(size)
@@ -141,6 +155,17 @@ class Engine:
     def _check(steps: int) -> None:
         if not steps:
             raise RuntimeError("the football engine is stuck: 1,000 steps without play")
+
+
+def _draw_once(size: tuple[int, int]) -> None:
+    """A second engine that draws would end the process. Raises: UserError: there is one already."""
+    if _drawing:
+        width, height = _drawing[0]
+        raise UserError(
+            f"one football engine of this process draws already ({width}x{height}), and there can be one: "
+            "close it first and keep to its size, or draw the game from above"
+        )
+    _drawing.append(size)
 
 
 def _setup(scenario: Scenario, seed: int, left_agents: int, right_agents: int, reverse: bool) -> _Setup:

@@ -127,9 +127,13 @@ class Football(SimpleEnv):
         return self.lost
 
     def metrics(self) -> Mapping[str, np.ndarray]:
-        """From the score, and what the observer has counted."""
+        """From the score."""
         ours, theirs = self.frames["score"].T
         return dict(zip(METRICS, (ours > theirs, ours == theirs, ours, theirs), strict=True))
+
+    def remarks(self, copy: int) -> Mapping[str, Any]:
+        """What the observer has counted."""
+        return self.observer.summary(copy) if self.observer else {}
 
     def observe(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features of every agent, which are its state, too, and the masks."""

@@ -1,4 +1,4 @@
-// The football engine behind nine C functions, so that ctypes can call it from any Python without its lock.
+// The football engine behind C functions, so that ctypes can call it from any Python without its lock.
 //
 // One frame is a row of floats in the order of `frame_type` in frames.py; every number that the engine gives is a float32 or a small
 // whole number, so nothing is lost. A game belongs to one thread at a time; several games may run in several threads.
@@ -191,4 +191,5 @@ EXPORT long football_render(Game* game) {  // the size of what football_take giv
 }
 
 EXPORT void football_take(Game* game, char* to) { memcpy(to, game->bytes.data(), game->bytes.size()); }
+EXPORT int football_sticky(Game* game, int action, int left, int agent) { return game->sticky_action_state(action, left, agent); }
 EXPORT int football_waited(Game* game) { return game->waiting_for_game_count; }

@@ -1,0 +1,1 @@
+"""Exported teams inside games that others wrote: numpy and onnxruntime, no torch."""

@@ -1,0 +1,1 @@
+"""Exported teams in Google Research Football: a player for gfootball's own loop, an agent for Kaggle."""
