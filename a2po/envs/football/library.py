@@ -58,13 +58,17 @@ def engines_folder() -> Path:
     return cache_folder("football")
 
 
-@cache
 def built_folder() -> Path:
     """Where the engine of this a2po lies once it is built. The name tells its source, our part and the machine."""
-    ours = hashlib.sha256()
+    return engines_folder() / f"{SDIST_SHA256[:8]}-{_ours()[:8]}-{platform.machine()}"
+
+
+@cache
+def _ours() -> str:
+    digest = hashlib.sha256()
     for file in sorted(path for path in NATIVE.rglob("*") if path.is_file()):
-        ours.update(str(file.relative_to(NATIVE)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return engines_folder() / f"{SDIST_SHA256[:8]}-{ours.hexdigest()[:8]}-{platform.machine()}"
+        digest.update(str(file.relative_to(NATIVE)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def find_library() -> Installed:

@@ -48,18 +48,8 @@ def build(engine: Path, folder: Path, log: Path, *, jobs: int, progress: Progres
     Raises:
         WorkFailed: with the first error of the log.
     """
-    with log.open("w", encoding="utf-8") as file:
-        configure = [
-            "cmake",
-            "-S",
-            NATIVE,
-            "-B",
-            folder,
-            "-G",
-            "Unix Makefiles",
-            f"-DENGINE={engine}",
-            COMMANDS,
-        ]
+    with log.open("w", encoding="utf-8", buffering=1) as file:
+        configure = ["cmake", "-S", NATIVE, "-B", folder, "-G", "Unix Makefiles", f"-DENGINE={engine}", COMMANDS]
         _run(configure, file.write, log)
         total = len(json.loads((folder / "compile_commands.json").read_text()))
         done = 0
@@ -80,19 +70,17 @@ def _run(command: list[str | Path], told: Callable[[str], object], log: Path) ->
     words = [str(part) for part in command]
     environment = {**os.environ, "LC_ALL": "C", "VERBOSE": ""}
     environment.pop("MAKEFLAGS", None)  # of a make that runs us: its jobs are not ours
-    process = subprocess.Popen(
+    with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
-    )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            told(line)
-        code = process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    if code:
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                told(line)
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
         raise WorkFailed(f"the football engine was not built: {first_error(log, words[0])} (the whole log: {log})")
 
 

@@ -14,20 +14,21 @@ from a2po.files import complete_file, sha256
 
 
 def get_source(folder: Path, given: Path | None, say: Callable[[str], None]) -> Path:
-    """The source distribution: the file that was given, or what is kept in ``folder``, fetched if need be. Its hash is right.
+    """The source distribution as it is kept in ``folder``, for later builds, too: a copy of the file that was given, or fetched.
 
     Raises:
         UserError: the given file is missing or another one.
         WorkFailed: it could not be fetched.
     """
+    kept = folder / SDIST
     if given is not None:
         if not given.is_file():
             raise UserError(f"--sdist: there is no file '{given}'")
         if (found := sha256(given)) != SDIST_SHA256:
             raise UserError(f"'{given}' is not {SDIST}: its SHA-256 is {found}, not {SDIST_SHA256}; nothing was unpacked")
-        return given
-    kept = folder / SDIST
-    if not kept.is_file() or sha256(kept) != SDIST_SHA256:
+        with complete_file(kept) as part:
+            shutil.copyfile(given, part)
+    elif not kept.is_file() or sha256(kept) != SDIST_SHA256:
         with complete_file(kept) as part:
             try:
                 place = fetch("gfootball", SDIST, SDIST_SHA256, part, sha256)
