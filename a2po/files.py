@@ -24,6 +24,19 @@ def existing(path: Path | str, folder: Path) -> Path:
     return folder / path if not os.path.exists(path) and os.path.exists(folder / path) else Path(path)
 
 
+def cache_folder(name: str) -> Path:
+    """Where this user's machine keeps what can be made anew: in A2PO_CACHE, else in XDG_CACHE_HOME/a2po, else in ~/.cache/a2po.
+
+    For a user without a home it is a folder that cannot be made.
+    """
+    named, shared = os.environ.get("A2PO_CACHE"), os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        home = Path(named) if named else (Path(shared) if os.path.isabs(shared) else Path.home() / ".cache") / "a2po"
+    except RuntimeError:
+        home = Path(os.devnull)
+    return home / name
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically."""
     replace_text(path, to_json(value))

@@ -1,7 +1,7 @@
 """The stock package, gfootball 2.10.2: games that it plays for the identity test, and how fast it is.
 
     python benchmarks/_football_stock.py games tests/data/football    # writes games.json and actions.npz
-    python benchmarks/_football_stock.py rate 5_vs_5 4 200            # CPU seconds per step; benchmarks/football.py calls it
+    python benchmarks/_football_stock.py timed                        # plays games that it reads; benchmarks/football.py asks it
 
 For a Python that has gfootball; nothing of a2po is needed. Its ``gym`` may be missing: raw observations need no more of it than
 the names of some classes.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import sys
 import time
 import types
@@ -140,24 +139,24 @@ def write_games(folder: Path) -> None:
     np.savez_compressed(folder / "actions.npz", **actions)
 
 
-def rate(scenario: str, agents: int, steps: int) -> float:
-    """CPU seconds per step with random actions, resets not counted."""
-    env, config = stock(scenario, agents, 0, 1)
-    generator, seconds = np.random.RandomState(0), 0.0
-    env.reset()
-    for _ in range(steps):
-        actions = generator.randint(19, size=agents).tolist()
-        start = time.process_time()
-        _, _, done, _ = env.step(actions)
-        seconds += time.process_time() - start
-        if done:
-            config["game_engine_random_seed"] = random.randrange(2**31)
-            env.reset()
-    return seconds / steps
+def timed(game: Mapping[str, Any]) -> dict[str, Any]:
+    """Play one game, ``scenario``, ``left``, ``seed``, ``swapped`` and ``actions`` [T, left]: CPU seconds of its steps after ``from``."""
+    env, _ = stock(game["scenario"], game["left"], 0, game["seed"])
+    for _ in range(1 + game["swapped"]):  # the first reset begins the second game, whose line-ups are as they are written down
+        observations = env.reset()
+    for actions in game["actions"][: game["from"]]:
+        env.step(actions)
+    start = time.process_time()
+    for actions in game["actions"][game["from"] :]:
+        observations, _, done, _ = env.step(actions)
+    seconds = time.process_time() - start
+    env.close()
+    return {"seconds": seconds, "done": bool(done), "sha1": hashlib.sha1(canonical(observations)).hexdigest()}
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "games":
         write_games(Path(sys.argv[2]))
     else:
-        print(json.dumps(rate(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+        for line in sys.stdin:
+            print(json.dumps(timed(json.loads(line))), flush=True)

@@ -10,7 +10,23 @@ import typer
 from typer.core import TyperGroup
 
 import a2po
-from a2po.cli import bench_policy, check_env, evaluate, export, inspect, play, plot, presets, runs, sweep, sweep_run, tasks, train, verify
+from a2po.cli import (
+    bench_policy,
+    check_env,
+    evaluate,
+    export,
+    inspect,
+    install,
+    play,
+    plot,
+    presets,
+    runs,
+    sweep,
+    sweep_run,
+    tasks,
+    train,
+    verify,
+)
 from a2po.errors import EXIT_FAILED, EXIT_USER_ERROR, UserError, WorkFailed
 
 EXIT_INTERRUPTED = 130
@@ -53,6 +69,7 @@ app.command("sweep-run", hidden=True)(sweep_run.sweep_run)
 app.command("tasks")(tasks.tasks)
 app.command("presets")(presets.presets)
 app.command("check-env")(check_env.check_env)
+app.command("install")(install.install)
 
 
 def _show_version(wanted: bool) -> None:

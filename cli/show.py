@@ -62,6 +62,10 @@ def show_evaluation(result: dict[str, Any]) -> None:
         cells = [name, number(values["mean"]), interval(values["interval"]), *(number(values[key]) for key in shown.values())]
         table.add_row(*map(escape, cells))
     console.print(table)
+    if "football" in result:
+        from a2po.cli.show_football import show_football
+
+        show_football(console, result["football"])
     played = f"{result['episodes']} by quota over {result['copies']} copies, seed {result['seed']}"
     show_pairs(
         console,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from a2po.errors import UserError, at_least, did_you_mean, require
 from a2po.evaluation import results
+from a2po.evaluation.football_results import reference
 from a2po.evaluation.measure import play_episodes
 from a2po.evaluation.opponents import opponent_options
 from a2po.evaluation.task_choice import options_to_play, own_options, plain_options, task_to_play
@@ -87,12 +88,16 @@ def evaluate(
             contestant, name, chosen, episodes,
             seed=seed, deterministic=deterministic, num_envs=num_envs, num_threads=num_threads, progress=progress,
         )  # fmt: skip
+    shown = played.result()
+    if "football" in shown:
+        trained_on = None if contestant.scripted else contestant.task
+        shown["football"]["reference"] = reference(name, trained_on, contestant.origin["step"], mixed=bool(contestant.teammates))
     result = {
         "kind": "evaluation",
         "policy": contestant.policy,
         "actions": contestant.actions(deterministic=deterministic),
         **contestant.origin,
-        **played.result(),
+        **shown,
         "options_given": given,
         "provenance": _provenance(),
     }

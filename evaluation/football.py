@@ -10,7 +10,7 @@ docs/football-statistics.md says what each figure means.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from a2po.errors import UserError, did_you_mean
@@ -38,7 +38,7 @@ class Counter(Protocol):
         ...
 
 
-DEFINITIONS = {"event": EventCounter, "paper": PaperCounter}
+DEFINITIONS: dict[str, Callable[[tuple[int, ...]], Counter]] = {"event": EventCounter, "paper": PaperCounter}
 
 
 class FootballStatistics:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from a2po.evaluation.football_moment import Score
 
@@ -28,9 +28,19 @@ def pairs(counts: Mapping[tuple[int, int], int], first: str, second: str, count:
     return [{first: pair[0], second: pair[1], count: number} for pair, number in ordered if number]
 
 
-def summed_pairs(rows: list[list[dict[str, int]]], first: str, second: str, count: str) -> list[dict[str, int]]:
+def summed_pairs(rows: Iterable[list[dict[str, int]]], first: str, second: str, count: str) -> list[dict[str, int]]:
     """The rows of several games that ``pairs`` made, as those of all of them."""
     total: Counter[tuple[int, int]] = Counter()
     for row in (row for game in rows for row in game):
         total[row[first], row[second]] += row[count]
     return pairs(total, first, second, count)
+
+
+def summed_players(rows: Iterable[list[dict[str, int]]]) -> list[dict[str, int]]:
+    """The rows of several games that ``player_rows`` made, as those of all of them."""
+    total: Counter[tuple[int, str]] = Counter()
+    for row in (row for game in rows for row in game):
+        for what, count in row.items():
+            if what != "player":
+                total[row["player"], what] += count
+    return player_rows(total)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from a2po.errors import WorkFailed
+from a2po.evaluation.football_observer import STATISTICS, FootballObserver
+from a2po.evaluation.football_results import pooled
 from a2po.evaluation.statistics import summary
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class Played:
             "returns": [record["return"] for record in valid],
             "lengths": [record["length"] for record in valid],
             "seeds": [record["seed"] for record in valid],
+            **({"football": pooled([record[STATISTICS] for record in valid])} if STATISTICS in valid[0] else {}),
         }
 
 
@@ -78,6 +81,8 @@ def play_episodes(
     copies = min(num_envs or copies_for(episodes), episodes)
     with closing(make(task, copies, seed=stream_seed(seed, "bundle evaluation"), num_threads=num_threads, **options)) as env:
         contestant.check_fits(env.spec)
+        if task.startswith("football/"):
+            env.observer = FootballObserver()  # type: ignore[attr-defined]
         act = contestant.act(env, seed, deterministic=deterministic)
         begin = time.perf_counter()
         try:

@@ -10,6 +10,7 @@ from typing import Any
 from a2po.errors import BundleError, require
 from a2po.evaluation.diagnostics_plot import diagnostics_picture
 from a2po.evaluation.figures import interval_of, number, options_text, teammates_text
+from a2po.evaluation.football_rows import PUBLISHED, figure_rows, passes_text, published_rows, source_text
 from a2po.evaluation.plots import learning_curve
 from a2po.evaluation.results import Home, read_results
 from a2po.files import replace_text
@@ -55,6 +56,7 @@ def _facts(home: Home) -> dict[str, Any]:
         "task": manifest["task"]["name"] if manifest else (results[0]["task"] if results else "unknown task"),
         "algorithm": str(training.get("algorithm") or (results[0]["algorithm"] if results else "")).upper(),
         "results": results,
+        "football": _football(results[0]["football"]) if results and "football" in results[0] else None,
         "agents": manifest.get("agents", {}),
         "parity": manifest.get("parity"),
         "training": training,
@@ -62,6 +64,18 @@ def _facts(home: Home) -> dict[str, Any]:
         "config": _config(home, training),
         "provenance": json.dumps(provenance, indent=2),
         "rows": rows,
+    }
+
+
+def _football(football: dict[str, Any]) -> dict[str, Any]:
+    reference = football["reference"]
+    return {
+        "rows": figure_rows(football),
+        "passes": passes_text(football),
+        "published": published_rows(reference),
+        "headings": list(PUBLISHED.values()),
+        "task": reference["task"],
+        "source": source_text(reference),
     }
 
 

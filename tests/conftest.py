@@ -12,6 +12,8 @@ import torch
 from hypothesis import settings
 
 from a2po.config import EnvConfig, NetworkConfig, TrainConfig
+from a2po.envs.football.library import find_library
+from a2po.errors import DependencyError
 from a2po.exporters.build import build_bundle
 from a2po.exporters.options import ExportOptions
 from a2po.networks.team_policy import TeamPolicy
@@ -20,6 +22,16 @@ from a2po.training.runs import TrainedPolicy, make_env
 # A busy machine is no fault of an example.
 settings.register_profile("a2po", deadline=None)
 settings.load_profile("a2po")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What is marked ``football``, or plays such a task, needs the engine, which ``make test`` installs."""
+    task = getattr(item, "callspec", None) and item.callspec.params.get("task")
+    if item.get_closest_marker("football") or str(task).startswith("football/"):
+        try:
+            find_library()
+        except DependencyError as error:
+            pytest.skip(str(error))
 
 
 @pytest.fixture

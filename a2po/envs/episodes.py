@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,20 @@ class EpisodeTracker:
         self.length += 1
         self.returns += reward if reward.ndim < 2 else reward.mean(axis=1, dtype=np.float64)
 
-    def finish(self, copies: np.ndarray, invalid: np.ndarray, metrics: Mapping[str, np.ndarray] | None = None) -> None:
+    def finish(
+        self,
+        copies: np.ndarray,
+        invalid: np.ndarray,
+        metrics: Mapping[str, np.ndarray] | None = None,
+        remarks: Callable[[int], Mapping[str, Any]] | None = None,
+    ) -> None:
         """Record that the episodes of ``copies`` ended.
 
         Args:
             copies: which.
             invalid: [B].
             metrics: name -> [B], bool for what is a yes or no; by default the running sums.
+            remarks: copy -> what its record holds besides.
         """
         values = metrics if metrics is not None else dict(zip(self.metrics, self.sums, strict=True))
         for copy in copies:
@@ -77,6 +84,7 @@ class EpisodeTracker:
                 "invalid": bool(invalid[copy]),
             }
             record.update({name: bool(value[copy]) if value.dtype == bool else float(value[copy]) for name, value in values.items()})
+            record.update(remarks(int(copy)) if remarks else {})
             self._finished.append(record)
 
     def drain(self) -> list[EpisodeRecord]:

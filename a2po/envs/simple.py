@@ -72,6 +72,10 @@ class SimpleEnv:
         """Metric -> [B], asked where episodes end: ``counts``, unless a game keeps its own."""
         return self.counts
 
+    def remarks(self, copy: int) -> Mapping[str, Any]:
+        """What the record of a copy's episode holds besides, when it ends. Nothing, unless somebody watches the game."""
+        return {}
+
     def alive(self) -> np.ndarray:
         """[B, N] bool: who takes part. Everybody, unless a game says otherwise."""
         return np.ones((self.num_envs, self.spec.num_agents), bool)
@@ -111,7 +115,7 @@ class SimpleEnv:
         final = shown = self._show()
         ended = np.flatnonzero(terminated | truncated)
         if ended.size:
-            self._tracker.finish(ended, invalid, self.metrics())
+            self._tracker.finish(ended, invalid, self.metrics(), self.remarks)
             self._begin(ended, None)
             shown = self._show()
         return Step(

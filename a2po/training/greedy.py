@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -34,7 +35,10 @@ class TeamActor:
 
 
 class GreedyEvaluator:
-    """One episode in each of ``run.evaluation_episodes`` copies. The seeds are a fixed hash of (run seed, step, copy)."""
+    """``run.evaluation_episodes`` episodes, at most as many at once as in training: each copy may take much memory.
+
+    Their seeds are a fixed hash of (run seed, step, number of the episode).
+    """
 
     def __init__(self, config: TrainConfig, team: TeamPolicy) -> None:
         self.config, self.team = config, team
@@ -44,13 +48,22 @@ class GreedyEvaluator:
     def evaluate(self, step: int, progress: Callable[[int], None] | None = None) -> list[EpisodeRecord]:
         """The episodes. ``progress`` is that of ``play``."""
         episodes = self.config.run.evaluation_episodes
+        copies = min(episodes, self.config.env.num_envs)
         if self._env is None:
-            self._env = make_env(self.config, episodes, self._seed)
-        seeds = [episode_seed(self._seed, copy, step) for copy in range(episodes)]
-        actor = TeamActor(self.team, episodes, self._env.device)
-        return [record for record in play(self._env, actor, episodes, seeds=seeds, progress=progress) if not record["invalid"]]
+            self._env = make_env(self.config, copies, self._seed)
+        records: list[EpisodeRecord] = []
+        for first in range(0, episodes, copies):
+            seeds = [episode_seed(self._seed, episode, step) for episode in range(first, first + copies)]
+            actor = TeamActor(self.team, copies, self._env.device)
+            told = None if progress is None else partial(_more, progress, first)
+            records += play(self._env, actor, min(copies, episodes - first), seeds=seeds, progress=told)
+        return [record for record in records if not record["invalid"]]
 
     def close(self) -> None:
         """Free the environment."""
         if self._env is not None:
             self._env.close()
+
+
+def _more(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)

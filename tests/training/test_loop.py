@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from a2po.algorithms.learner import PolicyLearner
 from a2po.config import TrainConfig, override, resolve, validate
 from a2po.envs.protocol import Step, VectorEnv
 from a2po.errors import CheckpointError, ConfigError, RunError, TaskError, UserError, WorkFailed
+from a2po.networks.team_policy import TeamPolicy
 from a2po.training import trainer as trainer_module
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.greedy import GreedyEvaluator
@@ -767,3 +769,19 @@ def test_runs_without_a_name_never_meet(tmp_path: Path) -> None:
     config = small(updates=1, evaluate_every=0)
     folders = [train(config, runs=tmp_path, view=SilentView()).run for _ in range(3)]
     assert len(set(folders)) == 3 and all((folder / "config.toml").is_file() for folder in folders)
+
+
+def test_more_episodes_than_copies_are_played_in_turns() -> None:
+    """A copy may take much memory, so an evaluation opens no more of them than training does, and plays the same episodes."""
+    found, told = [], []
+    for copies in (3, 7):
+        config = override(small("mamujoco/HalfCheetah-2x3", evaluation_episodes=7), settings=[f"env.num_envs={copies}"])
+        with (
+            closing(make_env(config, 1, 0)) as env,
+            closing(GreedyEvaluator(config, TeamPolicy(env.spec, config.network, seed=0))) as greedy,
+        ):
+            found.append(greedy.evaluate(40, told.append))
+            assert greedy._env is not None and greedy._env.num_envs == copies
+    assert [record["seed"] for record in found[0]] == [record["seed"] for record in found[1]]
+    np.testing.assert_allclose(*[[record["return"] for record in records] for records in found], rtol=1e-4)
+    assert max(told) == told[-1] == 7

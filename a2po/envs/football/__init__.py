@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     import torch
 
     from a2po.envs.protocol import VectorEnv
+    from a2po.envs.scripted import ScriptedPlayer
 
-__all__ = ["make", "task_names"]
+__all__ = ["make", "scripted_players", "task_names"]
 
 _PREFIX = "football/"
 
@@ -49,3 +50,10 @@ def make(task: str, num_envs: int, *, seed: int, device: torch.device, num_threa
     parsed = parse_options(task, options)
     chosen = scenario(task.removeprefix(_PREFIX))
     return Football(task, chosen, num_envs, seed=seed, device=device, num_threads=num_threads, options=parsed)
+
+
+def scripted_players() -> dict[str, ScriptedPlayer]:
+    """``passer`` shows what passes, shots and goals look like."""
+    from a2po.envs.football.players import PASSER
+
+    return {"passer": PASSER}

@@ -41,8 +41,7 @@ class _Setup(ctypes.Structure):
 @cache
 def _library(installed: Installed) -> ctypes.CDLL:
     """The loaded library. Its data and font are found through the environment, which the engine reads when it starts."""
-    installed.export()
-    library = ctypes.CDLL(str(installed.library))
+    library = installed.load()
     pointer, number, long, frame = ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p
     for name, result, arguments in (
         ("open", pointer, [number] * 4),

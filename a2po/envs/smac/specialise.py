@@ -22,6 +22,7 @@ import numpy as np
 from a2po.envs.smac import fields, layout, paths, rules
 from a2po.envs.smac.fields import SIZE
 from a2po.envs.smac.terrain import Terrain
+from a2po.files import cache_folder
 
 RULES = (
     "chance",
@@ -91,7 +92,7 @@ def plain(size: int) -> SimpleNamespace:
 def bends(terrain: Terrain) -> np.ndarray:
     """Where paths bend: int16 [2, 1024, 1024], see ``paths.waypoints``; [2, 1, 1] if all of them are straight. Kept on disk, too."""
     digest = hashlib.sha256(Path(paths.__file__).read_bytes() + terrain.walkable.tobytes()).hexdigest()[:16]
-    file = _home() / f"paths-{digest}.npy"
+    file = cache_folder("smac") / f"paths-{digest}.npy"
     with suppress(OSError, ValueError, EOFError), file.open("rb") as stream:
         kept: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
         if kept.dtype == np.int16 and kept.shape in ((2, 1, 1), (2, SIZE**2, SIZE**2)):
@@ -133,13 +134,6 @@ def _bound(modules: list[str], constants: dict[str, Any], jit: Jit, entry_jit: J
     return SimpleNamespace(**{key: namespace[key] for key in functions})
 
 
-def _home() -> Path:
-    try:
-        return Path(os.environ.get("A2PO_CACHE") or Path.home() / ".cache" / "a2po") / "smac"
-    except RuntimeError:  # the user has no home
-        return Path(os.devnull) / "smac"
-
-
 def _code_folder(size: int) -> Path:
     """Numba's cache does not notice that a callee, an option or P changed: so each state of the sources gets a folder of its own."""
     import numba
@@ -147,4 +141,4 @@ def _code_folder(size: int) -> Path:
     digest = hashlib.sha256(repr((str(size), sorted(FAST), sorted(HOT), numba.__version__)).encode())
     for file in (Path(fields.__file__), Path(layout.__file__), *sorted(Path(rules.__file__).parent.glob("*.py"))):
         digest.update(file.read_bytes())
-    return _home() / digest.hexdigest()[:16]
+    return cache_folder("smac") / digest.hexdigest()[:16]

@@ -136,18 +136,22 @@ def test_an_engine_may_move_from_thread_to_thread(open_engine, stock_actions):
     assert moved == alone
 
 
-@pytest.mark.parametrize(("name", "at"), [("5_vs_5", 300), ("11_vs_11", 200), ("second half", 90), ("3 against 1", 20)])
+@pytest.mark.parametrize(("name", "at"), [("5_vs_5", 0), ("5_vs_5", 60), ("11_vs_11", 200), ("second half", 90), ("3 against 1", 20)])
 def test_goes_on_from_a_saved_game(name, at, open_engine, stock_actions):
-    """In the same engine, and in another that has played a different game of the scenario."""
+    """In the same engine, in one that has played a different game of the scenario, and in one that has just begun.
+
+    The last fails in the stock package where the right team is processed first, as in 5_vs_5 here.
+    """
     actions = stock_actions[f"{name} 0"]
-    engine, other = open_engine(), open_engine()
+    engine, other, begun = open_engine(), open_engine(), open_engine()
     begin(engine, name)
     frames_to_come(engine, name, actions[:at])
     saved, shown, waited = engine.save(), engine.frame.tobytes(), engine.waited
     expected = frames_to_come(engine, name, actions[at : at + 60])
     begin(other, name, len(GAMES[name]["episodes"]) - 1)
     frames_to_come(other, name, actions[:7])
-    for copy in (engine, other):
+    begin(begun, name)
+    for copy in (engine, other, begun):
         copy.restore(saved)
         assert (copy.frame.tobytes(), copy.waited) == (shown, waited)
         assert frames_to_come(copy, name, actions[at : at + 60]) == expected

@@ -18,6 +18,14 @@ const int kHeld = 20, kHeldLong = 30;  // steps out of play after which the game
 const Action kSticky[] = {game_left,  game_top_left,     game_top,    game_top_right,   game_right,
                           game_bottom_right, game_bottom, game_bottom_left, game_sprint, game_dribble};
 
+// What players have in mind of the last moments: a private member, which an explicit instantiation may name.
+std::vector<MentalImage>& images(Match& match);
+template <std::vector<MentalImage> Match::*member>
+struct Open {
+  friend std::vector<MentalImage>& images(Match& match) { return match.*member; }
+};
+template struct Open<&Match::mentalImages>;
+
 struct Game : GameEnv {
   SharedInfo seen;
   std::string bytes;  // the newest state or picture, until the next
@@ -169,6 +177,9 @@ EXPORT long football_save(Game* game) {  // the size of what football_take gives
 
 EXPORT void football_restore(Game* game, const char* bytes, long size, float* frame) {
   game->set_state(std::string(bytes, size));
+  // Into a game that has just begun, the engine restores these turned round where the right team is processed first.
+  for (auto& image : images(*game->context->gameTask->GetMatch()))
+    if (image.ballPredictions_mirrored) image.Mirror(false, false, true);
   look(game, frame);
 }
 
