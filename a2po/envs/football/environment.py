@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from gymnasium.spaces import Discrete
 
-from a2po.envs.football.encoder import Encoder
 from a2po.envs.football.engines import Game, ThreadedEngines
 from a2po.envs.football.frames import ACTIONS, NORMAL
 from a2po.envs.football.library import find_library
-from a2po.envs.football.options import Options
+from a2po.envs.football.options import Options, encoder_for
 from a2po.envs.football.picture import SIZE, picture
 from a2po.envs.football.rewards import Rewards
 from a2po.envs.football.scenarios import Scenario
@@ -55,16 +54,7 @@ class Football(SimpleEnv):
         _check_agents(task, self.scenario, agents, options)
         self.frames = np.zeros(num_envs, Game(self.scenario, 0, agents).frame_type)
         """[B], see ``frames``: what the copies show now."""
-        self.encoder = Encoder(
-            len(scenario.left),
-            len(scenario.right),
-            agents,
-            match=options.obs_match,
-            agent_id=options.obs_agent_id,
-            masks_in=options.obs_action_mask,
-            last_action=options.obs_last_action,
-            duration=self.scenario.duration,
-        )
+        self.encoder = encoder_for(self.scenario, options, agents)
         self.observer: Observer | None = None
         """Sees every step from the next ``reset`` on; None: nobody."""
         super().__init__(_spec(task, self.scenario, agents, self.encoder, options), num_envs, seed=seed, device=device)
