@@ -17,6 +17,7 @@ from a2po.envs.football.options import Options, encoder_for
 from a2po.envs.football.picture import SIZE, picture
 from a2po.envs.football.rewards import Rewards
 from a2po.envs.football.scenarios import Scenario
+from a2po.envs.football.workers import ProcessEngines
 from a2po.envs.protocol import TaskSpec
 from a2po.envs.simple import SimpleEnv
 from a2po.errors import CheckpointError, TaskError
@@ -52,8 +53,6 @@ class Football(SimpleEnv):
         self.options, self.scenario = options, _adapted(scenario, options)
         agents = options.agents or scenario.agents
         _check_agents(task, self.scenario, agents, options)
-        self.frames = np.zeros(num_envs, Game(self.scenario, 0, agents).frame_type)
-        """[B], see ``frames``: what the copies show now."""
         self.encoder = encoder_for(self.scenario, options, agents)
         self.observer: Observer | None = None
         """Sees every step from the next ``reset`` on; None: nobody."""
@@ -64,7 +63,14 @@ class Football(SimpleEnv):
         weights = {"distance": options.distance_reward} if "shaped" in options.reward_names else {}
         self._rewards = Rewards(options.reward_names, num_envs, agents, weights=weights)
         self._games: list[Game | None] = [None] * num_envs
-        self.engines = ThreadedEngines(self.frames, num_threads)
+        self.engines: ThreadedEngines | ProcessEngines
+        kind = Game(self.scenario, 0, agents).frame_type
+        if options.workers == "processes":
+            self.engines = ProcessEngines(num_envs, kind, num_threads)
+        else:
+            self.engines = ThreadedEngines(np.zeros(num_envs, kind), num_threads)
+        self.frames = self.engines.frames
+        """[B], see ``frames``: what the copies show now."""
         self._build = find_library().build
         self.step_seconds, self.render_size = STEP_SECONDS, SIZE
 
@@ -116,7 +122,7 @@ class Football(SimpleEnv):
 
     def faults(self) -> np.ndarray:
         """[B] bool: games whose engine broke."""
-        return self.lost
+        return self.lost.copy()
 
     def metrics(self) -> Mapping[str, np.ndarray]:
         """From the score."""
