@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from gymnasium.spaces import Discrete
 
-from a2po.envs.football.encoder import Encoder
 from a2po.envs.football.engines import Game, ThreadedEngines
 from a2po.envs.football.frames import ACTIONS, NORMAL
-from a2po.envs.football.options import Options
+from a2po.envs.football.library import find_library
+from a2po.envs.football.options import Options, encoder_for
 from a2po.envs.football.picture import SIZE, picture
 from a2po.envs.football.rewards import Rewards
 from a2po.envs.football.scenarios import Scenario
@@ -54,16 +54,7 @@ class Football(SimpleEnv):
         _check_agents(task, self.scenario, agents, options)
         self.frames = np.zeros(num_envs, Game(self.scenario, 0, agents).frame_type)
         """[B], see ``frames``: what the copies show now."""
-        self.encoder = Encoder(
-            len(scenario.left),
-            len(scenario.right),
-            agents,
-            match=options.obs_match,
-            agent_id=options.obs_agent_id,
-            masks_in=options.obs_action_mask,
-            last_action=options.obs_last_action,
-            duration=self.scenario.duration,
-        )
+        self.encoder = encoder_for(self.scenario, options, agents)
         self.observer: Observer | None = None
         """Sees every step from the next ``reset`` on; None: nobody."""
         super().__init__(_spec(task, self.scenario, agents, self.encoder, options), num_envs, seed=seed, device=device)
@@ -74,6 +65,7 @@ class Football(SimpleEnv):
         self._rewards = Rewards(options.reward_names, num_envs, agents, weights=weights)
         self._games: list[Game | None] = [None] * num_envs
         self.engines = ThreadedEngines(self.frames, num_threads)
+        self._build = find_library().build
         self.step_seconds, self.render_size = STEP_SECONDS, SIZE
 
     def begin_all(self, copies: np.ndarray, seeds: np.ndarray) -> None:
@@ -104,7 +96,7 @@ class Football(SimpleEnv):
         reward = self._rewards.step(before, self.frames).mean(axis=1)
         over = self._ended()
         if self._rewards.time_limit_ends:
-            over |= self.length >= self.spec.max_episode_steps
+            over |= self.frames["steps_left"] <= 0
         return np.where(self.lost, 0.0, reward), over
 
     def _ended(self) -> np.ndarray:
@@ -147,19 +139,31 @@ class Football(SimpleEnv):
         return picture(self.frames[copy], self.render_size, actions=known)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on; the engines' part fits this build of the engine alone."""
+        """Everything that the next step depends on; the games' part fits this build of the engine alone."""
         games: list[dict[str, Any]] = []
         for copy, game in enumerate(self._games):
             if game is not None:
                 games.append({"seed": int(self.seeds[copy]), "engine": np.frombuffer(self.engines.save(copy), np.uint8).copy()})
         state = super().state_dict()
         rewards = {name: values.copy() for name, values in self._rewards.arrays.items()}
-        return {**state, "games": games, "rewards": rewards, "frames": self.frames.view(np.uint8).copy()}
+        return {**state, "task": self.spec.task, "build": self._build, "games": games, "rewards": rewards}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a saved state."""
-        if state["games"] and len(state["games"]) != self.num_envs:
-            raise CheckpointError(f"{self.spec.task}: {len(state['games'])} games were saved, this environment has {self.num_envs}")
+        """Go back to a saved state.
+
+        Raises:
+            CheckpointError: it is of another task, of another number of copies, or of another build of the engine.
+        """
+        task = self.spec.task
+        if state["games"] and (state["task"], len(state["games"])) != (task, self.num_envs):
+            raise CheckpointError(
+                f"the saved environment is {len(state['games'])} copies of {state['task']}, this one {self.num_envs} of {task}"
+            )
+        if state["games"] and state["build"] != self._build:
+            raise CheckpointError(
+                f"{task}: the games were saved by another build of the football engine ({state['build']}, here {self._build}); "
+                "go on with that build, or begin a new run with the trained weights (a2po train --init-from RUN)"
+            )
         for copy, saved in enumerate(state["games"]):
             game = self._games[copy] = self._game(int(saved["seed"]))
             self.engines.restore(copy, game, np.asarray(saved["engine"], np.uint8).tobytes())

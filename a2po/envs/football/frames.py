@@ -106,5 +106,5 @@ def frames_of(observations: Sequence[Mapping[str, Any]]) -> np.ndarray:
             frame[name] = np.asarray(first[name], np.float32)
     frame["left_team_designated_player"], frame["right_team_designated_player"] = first.get("designated", -1), -1
     frame["left_agent_controlled_player"] = [observation["active"] for observation in observations]
-    frame["left_agent_sticky_actions"] = [observation["sticky_actions"] for observation in observations]
+    frame["left_agent_sticky_actions"] = [observation["sticky_actions"][: len(STICKY)] for observation in observations]
     return frame

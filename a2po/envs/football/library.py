@@ -7,7 +7,7 @@ import hashlib
 import os
 import platform
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from a2po.errors import DependencyError
@@ -30,6 +30,11 @@ class Installed:
     def library(self) -> Path:
         """The shared library."""
         return self.folder / "libfootball.so"
+
+    @cached_property
+    def build(self) -> str:
+        """What tells one build from others: saved games fit the build that saved them."""
+        return hashlib.sha256(self.library.read_bytes()).hexdigest()[:16]
 
     def export(self) -> None:
         """Tell the engine where its data and its font lie."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from a2po.envs.football.scenarios import MAX_PLAYERS
+from a2po.envs.football.encoder import Encoder
+from a2po.envs.football.scenarios import MAX_PLAYERS, Scenario
 from a2po.errors import TaskError, did_you_mean
 
 REWARDS = ("scoring", "checkpoints", "shaped")
@@ -59,6 +60,20 @@ class Options:
     def reward_names(self) -> tuple[str, ...]:
         """Which rewards are paid."""
         return tuple(self.rewards.split(","))
+
+
+def encoder_for(scenario: Scenario, options: Options, agents: int) -> Encoder:
+    """How ``agents`` players of the left team see a game of this scenario with these options."""
+    return Encoder(
+        len(scenario.left),
+        len(scenario.right),
+        agents,
+        match=options.obs_match,
+        agent_id=options.obs_agent_id,
+        masks_in=options.obs_action_mask,
+        last_action=options.obs_last_action,
+        duration=options.duration or scenario.duration,
+    )
 
 
 CHOICES: Mapping[str, tuple[str, ...]] = {"workers": ("threads", "processes")}

@@ -86,6 +86,9 @@ def test_a_missing_library_is_named_by_its_package(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{tmp_path}")
     with pytest.raises(DependencyError, match=r"sudo apt-get install -y --no-install-recommends libnothing-dev x-dev$"):
         system.ensure_packages(apt=False, say=print)
+    monkeypatch.setenv("PATH", os.pathsep.join((folder_of(tmp_path, "c++", "make", "cmake", "as", "ld"), str(tmp_path))))
+    with pytest.raises(DependencyError, match="and there is no sudo: "):
+        system.ensure_packages(apt=True, say=print)
 
 
 @pytest.mark.parametrize(("platform", "name"), [("darwin", "macOS"), ("win32", "Windows")])

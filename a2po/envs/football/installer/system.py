@@ -83,8 +83,8 @@ def ensure_packages(*, apt: bool, say: Callable[[str], None]) -> None:
             f"the football engine is built with what Debian calls {', '.join(missing)}; "
             f"this system ({_system_name()}) has no apt-get, so install what corresponds there"
         )
-    if not root and not apt:
-        raise DependencyError(f"the football engine needs Debian packages that are missing: {shown}")
+    if not root and not (apt and shutil.which("sudo")):
+        raise DependencyError(f"the football engine needs Debian packages that are missing{', and there is no sudo' * apt}: {shown}")
     say(f"installing Debian packages: {' '.join(missing)}")
     prefix = [] if root else ["sudo"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
