@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Discrete
 
+from a2po.envs.football.encoder import Encoder
 from a2po.envs.football.engines import Game, ThreadedEngines
 from a2po.envs.football.frames import ACTIONS, NORMAL
 from a2po.envs.football.library import find_library
