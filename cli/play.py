@@ -29,6 +29,18 @@ def play(
     player: Annotated[
         str | None, typer.Option(help="A script plays instead of a team: random, or one that the task has.", show_default=False)
     ] = None,
+    left: Annotated[
+        str | None,
+        typer.Option(
+            help="Who plays the agents: a bundle, a run, or a player of the task; instead of --bundle, --player.", show_default=False
+        ),
+    ] = None,
+    right: Annotated[
+        str | None,
+        typer.Option(
+            help="Who leads the other side, where it can be chosen: a name that the task knows, a bundle or a run.", show_default=False
+        ),
+    ] = None,
     random: Annotated[bool, typer.Option("--random", help="The same as --player random.")] = False,
     option: TaskOptions = None,
     teammate: TeammateOptions = None,
@@ -46,6 +58,7 @@ def play(
     fps: Annotated[
         float | None, typer.Option(min=0.1, max=120, help="Pictures per second; by default real time.", show_default=False)
     ] = None,
+    render: Annotated[str, typer.Option(help="Of tasks with two kinds of pictures: top (from above) or engine (the game's own).")] = "top",
     caption: Annotated[bool, typer.Option("--caption/--no-caption", help="Write episode, step and return into the picture.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a video that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -60,7 +73,7 @@ def play(
 
     if random and player is not None:
         raise UserError(f"--random and --player {player} exclude each other")
-    options = VideoOptions(None if size is None else parse_size(size), every, fps, caption, force)
+    options = VideoOptions(None if size is None else parse_size(size), every, fps, caption, force, render)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -73,6 +86,8 @@ def play(
             run=run,
             checkpoint=checkpoint,
             player="random" if random else player,
+            left=left,
+            opponent=right,
             episodes=episodes,
             steps=steps,
             seed=seed,

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from a2po.envs.play import Act
 from a2po.envs.protocol import Observations, Step, VectorEnv
-from a2po.errors import TaskError, UserError
+from a2po.errors import TaskError, UserError, did_you_mean
 from a2po.evaluation.encoders import Film, open_film
-from a2po.evaluation.video import GIF_SHARE, VideoOptions, captioned, pictures_per_step, readable, tempo
+from a2po.evaluation.video import GIF_SHARE, RENDERS, VideoOptions, captioned, pictures_per_step, readable, tempo
 
 
 @dataclass
@@ -117,10 +117,16 @@ def camera(env: VectorEnv, act: Act, tally: Tally, path: Path, options: VideoOpt
     """Film to ``path`` while the block runs.
 
     Raises:
-        UserError: the task's pictures have one size and another was asked for.
+        UserError: the task's pictures have one size or one kind, and another was asked for.
         WorkFailed: the file cannot be written.
     """
     suffix = path.suffix.lower()
+    if options.render not in RENDERS:
+        raise UserError(f"render: '{options.render}' is unknown{did_you_mean(options.render, RENDERS)} (there are: {', '.join(RENDERS)})")
+    if options.render == "engine":
+        if not hasattr(env, "draw_by_engine"):
+            raise UserError(f"render engine: '{env.spec.task}' has one kind of pictures; leave it out")
+        env.draw_by_engine()
     if hasattr(env, "render_size"):
         (width, height), share = env.render_size, GIF_SHARE if suffix == ".gif" else 1
         env.render_size = options.size or (width // share, height // share)

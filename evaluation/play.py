@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from a2po.config import DEFAULT_TASK
 from a2po.errors import UserError, WorkFailed, at_least, require
+from a2po.evaluation.measure import watch
+from a2po.evaluation.opponents import opponent_options
 from a2po.evaluation.task_choice import options_to_play, plain_options, task_to_play
 from a2po.evaluation.video import VideoOptions, check_video
 
@@ -31,6 +33,8 @@ def play(
     run: Path | str | None = None,
     checkpoint: str | None = None,
     player: str | None = None,
+    left: str | None = None,
+    opponent: str | None = None,
     episodes: int = 1,
     steps: int | None = None,
     seed: int = 0,
@@ -53,6 +57,8 @@ def play(
         run: play a checkpoint of this run instead of a bundle.
         checkpoint: which one: ``latest``, ``best`` or a step; by default the one that the run's bundle comes from.
         player: a script plays instead: ``random``, or one of the task's own; by default in the task that ``train`` takes by default.
+        left: who plays, told from its form: a player of the task, a bundle or a run; in place of ``bundle`` and ``player``.
+        opponent: who leads the other side, as in ``a2po.evaluate``.
         episodes: how many.
         steps: stop after this many steps in all, even within an episode.
         seed: of the episodes and of sampled or scripted actions.
@@ -72,6 +78,8 @@ def play(
             missing.
         WorkFailed: the video could not be written, or the simulation failed.
     """
+    if left is not None:
+        bundle, player = _left(left, bundle, run, player, task)
     _check_arguments(bundle, run, checkpoint, player, task, episodes, steps, seed)
     if player is not None and not deterministic and not teammates:
         raise UserError(f"player {player} and sampled actions exclude each other: a script has no probabilities")
@@ -88,10 +96,12 @@ def play(
         contestant = _contestant(bundle, run, checkpoint, player, task, say)
         name = task_to_play(contestant, task, option="")
         contestant = with_teammates(contestant, teammates, name, deterministic=deterministic)
-        env_options = options_to_play(contestant, name, task_options)
+        given = plain_options(opponent_options(name, opponent, task_options))
+        env_options = options_to_play(contestant, name, given)
         with closing(make(name, 1, seed=stream_seed(seed, "bundle evaluation"), **env_options)) as env:
             begin = time.perf_counter()
             contestant.check_fits(env.spec)
+            watch(env)
             seated = contestant.seated(env.spec)
             act = contestant.act(env, seed, deterministic=deterministic)
             tally, filmed = _play(env, act, episodes, steps, path, options, progress)
@@ -101,11 +111,24 @@ def play(
         "policy": contestant.policy,
         "actions": contestant.actions(deterministic=deterministic),
         **contestant.origin,
-        **{"task": name, "task_options": env_options, "options_given": plain_options(task_options)},
+        **{"task": name, "task_options": env_options, "options_given": given},
         **{"teammates": seated, "seed": seed, "wall_time_s": wall_time_s},
         "episodes": tally.episodes,
         "video": filmed,
     }
+
+
+def _left(left: str, bundle: Any, run: Any, player: str | None, task: str | None) -> tuple[str | None, str | None]:
+    """``left`` as (bundle, player). Raises: UserError: somebody else is to play as well."""
+    for name, other in (("bundle", bundle), ("run", run), ("player", player)):
+        if other is not None:
+            raise UserError(f"left and {name} exclude each other: only one team can play")
+    from a2po.envs.registry import check_task, scripted_players
+
+    if task is None:
+        return left, None
+    check_task(task)
+    return (None, left) if left in scripted_players(task) else (left, None)
 
 
 def _check_arguments(

@@ -14,6 +14,9 @@ SUFFIXES = (".mp4", ".gif")
 MAX_FPS = {".mp4": 30.0, ".gif": 12.5}
 """By default no film shows more pictures per second: what plays on every machine, and what keeps a gif small."""
 
+RENDERS = ("top", "engine")
+"""Who draws, in tasks that leave the choice: a view from above, or the game itself."""
+
 FPS_WITHOUT_TIME = 4.0
 """Pictures per second where a task's steps stand for no time."""
 
@@ -35,6 +38,7 @@ class VideoOptions:
     fps: float | None = None
     caption: bool = True
     force: bool = False  # replace a file that is there
+    render: str = "top"  # one of RENDERS
 
 
 def check_video(path: Path, *, force: bool) -> None:

@@ -12,13 +12,11 @@ import numpy as np
 
 from a2po.envs.football.encoder import Encoder
 from a2po.envs.football.frames import ACTIONS, frames_of
-from a2po.envs.football.options import encoder_for, parse_options
-from a2po.envs.football.scenarios import scenario
+from a2po.envs.football.options import encoder_for, trained_with
 from a2po.errors import BundleError
 from a2po.runtime.bundle import Bundle, read_bundle
 from a2po.runtime.team import Team
 
-FAMILY = "football/"
 IDLE, LONG_PASS = ACTIONS.index("idle"), ACTIONS.index("long_pass")
 
 
@@ -39,11 +37,7 @@ class FootballTeam:
 
     def __init__(self, bundle: Path | str | Bundle) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
-        task = self.bundle.task
-        if not task.startswith(FAMILY):
-            raise BundleError(f"the bundle '{self.bundle.path}' plays '{task}', not football")
-        self._scenario = scenario(task.removeprefix(FAMILY))
-        self._options = parse_options(task, self.bundle.manifest["task"].get("options") or {})
+        self._scenario, self._options = trained_with(self.bundle)
         self.sizes = len(self._scenario.left), len(self._scenario.right)
         """Players of the own team and of the other one."""
         self.team = Team(self.bundle, on_fault="fallback")

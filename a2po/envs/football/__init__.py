@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from a2po.envs.protocol import VectorEnv
     from a2po.envs.scripted import ScriptedPlayer
 
-__all__ = ["make", "scripted_players", "task_names"]
+__all__ = ["make", "opponent_names", "scripted_players", "task_names"]
 
 _PREFIX = "football/"
 
@@ -57,3 +57,10 @@ def scripted_players() -> dict[str, ScriptedPlayer]:
     from a2po.envs.football.players import PASSER
 
     return {"passer": PASSER}
+
+
+def opponent_names(task: str) -> list[str]:
+    """The opponents that need no bundle."""
+    from a2po.envs.football.options import OPPONENTS
+
+    return list(OPPONENTS)

@@ -11,10 +11,13 @@ import torch
 from gymnasium.spaces import Discrete
 
 from a2po.envs.football.encoder import Encoder
+from a2po.envs.football.engine import PICTURE
 from a2po.envs.football.engines import Game, ThreadedEngines
 from a2po.envs.football.frames import ACTIONS, NORMAL
 from a2po.envs.football.library import find_library
+from a2po.envs.football.opponents import opponent_for, opponent_name
 from a2po.envs.football.options import Options, encoder_for
+from a2po.envs.football.painter import Painter
 from a2po.envs.football.picture import SIZE, picture
 from a2po.envs.football.rewards import Rewards
 from a2po.envs.football.scenarios import Scenario
@@ -54,6 +57,9 @@ class Football(SimpleEnv):
         self.options, self.scenario = options, _adapted(scenario, options)
         agents = options.agents or scenario.agents
         _check_agents(task, self.scenario, agents, options)
+        self.opponent = opponent_for(task, options.opponent, self.scenario, num_envs)
+        """Who leads the right team; None: the engine."""
+        self._opponents = self.opponent.agents if self.opponent else 0
         self.encoder = encoder_for(self.scenario, options, agents)
         self.observer: Observer | None = None
         """Sees every step from the next ``reset`` on; None: nobody."""
@@ -61,11 +67,12 @@ class Football(SimpleEnv):
         self.last_actions = np.full((num_envs, agents), -1, np.int64)
         self.last_mode, self.last_owner = np.full(num_envs, -1.0, np.float32), np.full(num_envs, -1.0, np.float32)
         self.lost = np.zeros(num_envs, bool)
+        self._answers = np.zeros((num_envs, self._opponents), np.int64)  # of the opponent, as seen on the pitch
         weights = {"distance": options.distance_reward} if "shaped" in options.reward_names else {}
         self._rewards = Rewards(options.reward_names, num_envs, agents, weights=weights)
         self._games: list[Game | None] = [None] * num_envs
         self.engines: ThreadedEngines | ProcessEngines
-        kind = Game(self.scenario, 0, agents).frame_type
+        kind = Game(self.scenario, 0, agents, self._opponents).frame_type
         if options.workers == "processes":
             self.engines = ProcessEngines(num_envs, kind, num_threads)
         else:
@@ -74,6 +81,10 @@ class Football(SimpleEnv):
         """[B], see ``frames``: what the copies show now."""
         self._build = find_library().build
         self.step_seconds, self.render_size = STEP_SECONDS, SIZE
+        self.names = ("agents", opponent_name(options.opponent))
+        """Of the teams, in pictures."""
+        self._painter: Painter | None = None
+        self._drawn_by_engine = False
 
     def begin_all(self, copies: np.ndarray, seeds: np.ndarray) -> None:
         """Begin the next games of ``copies``."""
@@ -84,6 +95,8 @@ class Football(SimpleEnv):
         self._rewards.begin(copies)
         for memory, value in ((self.last_actions, -1), (self.last_mode, -1), (self.last_owner, -1), (self.lost, False)):
             memory[copies] = value
+        if self.opponent:
+            self.opponent.begin(copies, seeds)
         if self.observer:
             self.observer.begin(copies, self.frames)
 
@@ -91,12 +104,14 @@ class Football(SimpleEnv):
         """The game of an episode: the engine's seed, and whose line-up is whose, are drawn from the episode's seed."""
         drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])
         swapped = self.scenario.swapped and drawn & 1
-        return Game(self.scenario.with_lineups_swapped() if swapped else self.scenario, drawn >> 1, self.spec.num_agents)
+        return Game(self.scenario.with_lineups_swapped() if swapped else self.scenario, drawn >> 1, self.spec.num_agents, self._opponents)
 
     def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Play one step of every game."""
         before = self.frames.copy()
-        self.lost = self.engines.step(actions)
+        if self.opponent:
+            self._answers = self.opponent.act(before, self.length)
+        self.lost = self.engines.step(np.concatenate((actions, self._answers), axis=1))
         self.last_actions[...] = actions
         if self.observer:
             self.observer.step(actions, self.frames)
@@ -140,10 +155,18 @@ class Football(SimpleEnv):
         masks = self.encoder.masks(self.frames) if self.options.action_masks else np.ones((*obs.shape[:2], len(ACTIONS)), bool)
         return obs, obs, masks
 
+    def draw_by_engine(self) -> None:
+        """From now on ``render`` shows what the engine's camera sees, in one size: that of the first picture."""
+        self._drawn_by_engine, self.render_size = True, PICTURE
+
     def render(self, copy: int) -> np.ndarray:
-        """A picture of one copy from above: uint8 [H, W, 3], where ``render_size`` is (W, H)."""
-        known = self.last_actions[copy].tolist() if self.length[copy] else None
-        return picture(self.frames[copy], self.render_size, actions=known)
+        """A picture of one copy, from above unless the engine draws: uint8 [H, W, 3], where ``render_size`` is (W, H)."""
+        game = self._games[copy]
+        if self._drawn_by_engine and game:
+            self._painter = self._painter or Painter(self.render_size)
+            return self._painter.picture(game, self.engines.save(copy))
+        known = [*self.last_actions[copy], *self._answers[copy]] if self.length[copy] else None
+        return picture(self.frames[copy], self.render_size, actions=known, names=self.names)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on; the games' part fits this build of the engine alone."""
@@ -153,6 +176,8 @@ class Football(SimpleEnv):
                 games.append({"seed": int(self.seeds[copy]), "engine": np.frombuffer(self.engines.save(copy), np.uint8).copy()})
         state = super().state_dict()
         rewards = {name: values.copy() for name, values in self._rewards.arrays.items()}
+        if self.opponent:
+            state["opponent"] = self.opponent.state_dict()
         return {**state, "task": self.spec.task, "build": self._build, "games": games, "rewards": rewards}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -174,6 +199,8 @@ class Football(SimpleEnv):
         for copy, saved in enumerate(state["games"]):
             game = self._games[copy] = self._game(int(saved["seed"]))
             self.engines.restore(copy, game, np.asarray(saved["engine"], np.uint8).tobytes())
+        if self.opponent:
+            self.opponent.load_state_dict(state["opponent"])
         for name, values in self._rewards.arrays.items():
             values[...] = state["rewards"][name]
         super().load_state_dict(state)
@@ -181,6 +208,8 @@ class Football(SimpleEnv):
     def close(self) -> None:
         """End the threads and give the engines back. Harmless when called twice."""
         self.engines.close()
+        if self._painter:
+            self._painter.close()
 
 
 def _adapted(scenario: Scenario, options: Options) -> Scenario:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from a2po.envs.football.encoder import Encoder
-from a2po.envs.football.scenarios import MAX_PLAYERS, Scenario
-from a2po.errors import TaskError, did_you_mean
+from a2po.envs.football.scenarios import MAX_PLAYERS, Scenario, scenario
+from a2po.errors import BundleError, TaskError, did_you_mean
+from a2po.runtime.bundle import Bundle
 
+PREFIX = "football/"
+BUILTIN, RANDOM = OPPONENTS = ("builtin", "random")
+"""The names of opponents."""
 REWARDS = ("scoring", "checkpoints", "shaped")
 
 
@@ -44,6 +49,9 @@ class Options:
     obs_match: bool = False
     """Show agents the score, the clock and what kind of play it is."""
 
+    opponent: str = "builtin"
+    """Who leads the right team: ``builtin``, which is the engine, ``random``, or the path of a bundle."""
+
     duration: int | None = None
     """Steps of a game, less one."""
 
@@ -62,17 +70,17 @@ class Options:
         return tuple(self.rewards.split(","))
 
 
-def encoder_for(scenario: Scenario, options: Options, agents: int) -> Encoder:
+def encoder_for(played: Scenario, options: Options, agents: int) -> Encoder:
     """How ``agents`` players of the left team see a game of this scenario with these options."""
     return Encoder(
-        len(scenario.left),
-        len(scenario.right),
+        len(played.left),
+        len(played.right),
         agents,
         match=options.obs_match,
         agent_id=options.obs_agent_id,
         masks_in=options.obs_action_mask,
         last_action=options.obs_last_action,
-        duration=options.duration or scenario.duration,
+        duration=options.duration or played.duration,
     )
 
 
@@ -94,9 +102,26 @@ def parse_options(task: str, given: Mapping[str, Any]) -> Options:
     return Options(**given)
 
 
+def trained_with(bundle: Bundle) -> tuple[Scenario, Options]:
+    """The scenario of an exported team, and its options; whom it played against is left out, for it may be gone.
+
+    Raises:
+        BundleError: it plays something else than football.
+        TaskError: this a2po has no such scenario or option.
+    """
+    task = bundle.task
+    if not task.startswith(PREFIX):
+        raise BundleError(f"the bundle '{bundle.path}' was trained on '{task}', which is no football")
+    given = {**(bundle.manifest["task"].get("options") or {}), "opponent": BUILTIN}
+    return scenario(task.removeprefix(PREFIX)), parse_options(task, given)
+
+
 def _check(task: str, name: str, value: Any) -> None:
     suggestion = ""
-    if name in CHOICES:
+    if name == "opponent":
+        allowed, good = f"{' or '.join(map(repr, OPPONENTS))}, or the path of a bundle", _is_opponent(value)
+        suggestion = did_you_mean(value, OPPONENTS) if isinstance(value, str) else ""
+    elif name in CHOICES:
         allowed, good = " or ".join(repr(choice) for choice in CHOICES[name]), value in CHOICES[name]
         suggestion = did_you_mean(value, CHOICES[name]) if isinstance(value, str) else ""
     elif name == "rewards":
@@ -113,6 +138,13 @@ def _check(task: str, name: str, value: Any) -> None:
         allowed, good = "true or false", isinstance(value, bool)
     if not good:
         raise TaskError(f"{task}: option '{name}' must be {allowed}, got {value!r}{suggestion}")
+
+
+def _is_opponent(value: Any) -> bool:
+    """A name, or what can be a path."""
+    if not isinstance(value, str):
+        return False
+    return value in OPPONENTS or "/" in value or value.endswith(".zip") or (value != "" and Path(value).exists())
 
 
 def _is_integer(value: Any) -> bool:

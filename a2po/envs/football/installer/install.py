@@ -97,6 +97,7 @@ def _make(folder: Path, sdist: Path | None, jobs: int, accept_difference: bool, 
             shutil.move(library, Installed(new).library)
             shutil.move(engine / "data", new / "data")
             shutil.move(source / "third_party" / "fonts", new / "fonts")
+            shutil.copytree(source / "gfootball", new / "python" / "gfootball")  # for a2po.bots.football.stock
             for there, here in LICENCES.items():
                 shutil.copy(source / there, new / here)
             result = _prove(new, accept_difference, say)
