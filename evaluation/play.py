@@ -102,6 +102,8 @@ def play(
             begin = time.perf_counter()
             contestant.check_fits(env.spec)
             watch(env)
+            if hasattr(env, "names"):  # in its pictures, of both sides
+                env.names = (str(contestant.origin["run"] or contestant.policy), env.names[1])
             seated = contestant.seated(env.spec)
             act = contestant.act(env, seed, deterministic=deterministic)
             tally, filmed = _play(env, act, episodes, steps, path, options, progress)
