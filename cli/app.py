@@ -13,6 +13,7 @@ import a2po
 from a2po.cli import (
     bench_policy,
     check_env,
+    doctor,
     evaluate,
     export,
     inspect,
@@ -70,6 +71,7 @@ app.command("tasks")(tasks.tasks)
 app.command("presets")(presets.presets)
 app.command("check-env")(check_env.check_env)
 app.command("install")(install.install)
+app.command("doctor")(doctor.doctor)
 
 
 def _show_version(wanted: bool) -> None:

@@ -20,6 +20,7 @@ PUBLISHED = {
 }
 """Means per episode; the rate is their mean of ratios."""
 PUBLISHED_STEPS = 100_000_000
+"""Of A2PO's public configuration for this game."""
 
 COLUMNS = {
     "event": {"pass": "pass_completed", "pass_attempts": "pass_attempts", "pass_rate": "pass_rate"},
@@ -91,7 +92,8 @@ def reference(task: str, trained_on: str | None, steps: int | None, *, mixed: bo
     elif not task.startswith(FULL_GAME):
         why = "another game was played here"
     elif steps is None or steps < PUBLISHED_STEPS:
-        why = f"{'an unknown number of' if steps is None else f'{steps:,}'} steps of training here, {PUBLISHED_STEPS:,} there"
+        trained = "an unknown number of" if steps is None else f"{steps:,}"
+        why = f"{trained} steps of training here, {PUBLISHED_STEPS:,} in A2PO's configuration"
     else:
         why = None
     return {"source": SOURCE, "task": FULL_GAME, "figures": PUBLISHED, "orientation_only": why is not None, "why": why}

@@ -37,6 +37,8 @@ CASES = [
     ("smacv2/zerg_5_vs_5", {"max_episode_steps": 15, "conic_fov": True, "prob_obs_enemy": 0.5, "enemy_mask": 0.5, "health_level": 0.5}),
     ("smacv2/terran_5_vs_5", {"max_episode_steps": 15, "prob_obs_enemy": 0.0, "action_mask": False, "attack_probability": [0.5, 1.0]}),
     ("smacv2/protoss_5_vs_5", {"max_episode_steps": 15, "robust": True, "opponent": {"built_in": 1, "heuristic": 1, "kiting": 1}}),
+    ("football/5_vs_5", {"duration": 14, "rewards": "shaped", "obs_match": True, "obs_agent_id": True, "obs_last_action": True}),
+    ("football/11_vs_11_kaggle", {"duration": 9, "keeper": True, "agents": 11, "action_masks": False, "obs_action_mask": True}),
     ("smac/so_many_baneling", {"timeouts_as_terminal": True, "max_episode_steps": 40, "shuffle_enemies": True, "action_delay": [0, 7]}),
 ]
 
@@ -55,6 +57,7 @@ class TestConformance(EnvironmentConformance):
 
 
 # One rollout, one replay of episodes; states per agent and one for all; with memory and without.
+GAMES = [("football/academy_pass_and_shoot_with_keeper", "a2po", 0), ("football/academy_3_vs_1_with_keeper", "qmix", 1)]
 BATTLES = [("smac/3m", "a2po", 0), ("smac/3m", "qmix", 1), ("smac/MMM", "mappo", 1), ("smac/2s3z", "a2po", 1)]
 
 
@@ -65,6 +68,8 @@ def worth_a_training(task: str, algorithm: str, layers: int) -> bool:
         return algorithm in wanted and (layers == 0) == ("spread" in task) and "pursuit" not in task
     if task.startswith("smac/"):
         return (task, algorithm, layers) in BATTLES
+    if task.startswith("football/"):
+        return (task, algorithm, layers) in GAMES
     if task.startswith("smacv2/"):
         return (algorithm, layers) == ("a2po", 1)
     return algorithm in ("a2po", "mappo") or not task.startswith("mamujoco/") or task.endswith(("HalfCheetah-2x3", "Humanoid-9|8"))

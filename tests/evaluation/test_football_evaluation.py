@@ -13,10 +13,8 @@ import torch
 import a2po
 from a2po.cli.show import show_evaluation
 from a2po.envs import make
-from a2po.envs.football.library import find_library
 from a2po.envs.play import steps
 from a2po.envs.registry import scripted_player
-from a2po.errors import DependencyError
 from a2po.evaluation.football import FootballStatistics
 from a2po.evaluation.football_observer import FootballObserver
 from a2po.evaluation.football_results import PUBLISHED, pooled, reference
@@ -27,14 +25,6 @@ from a2po.training.runs import create_run
 
 CASES = json.loads((Path(__file__).parents[1] / "data" / "football_stats_cases.json").read_text())["cases"]
 TASK = "football/academy_3_vs_1_with_keeper"
-
-
-@pytest.fixture
-def engine() -> None:
-    try:
-        find_library()
-    except DependencyError as error:
-        pytest.skip(str(error))
 
 
 def game(*names: str) -> dict:
@@ -90,22 +80,23 @@ def test_an_episode_that_a_fault_ended_counts_for_nothing():
 
 
 @pytest.mark.parametrize(
-    ("task", "trained_on", "steps", "mixed", "why"),
+    ("played", "trained_on", "steps", "mixed", "why"),
     [
         ("football/5_vs_5", None, None, False, "a script played here"),
         ("football/5_vs_5", "football/5_vs_5", 10**8, True, "a mixed team played here"),
         ("football/5_vs_5", TASK, 10**8, False, f"this team was trained on {TASK}, not on the full game"),
         (TASK, "football/5_vs_5", 10**8, False, "another game was played here"),
-        ("football/5_vs_5", "football/5_vs_5", 2_000_000, False, "2,000,000 steps of training here, 100,000,000 there"),
+        ("football/5_vs_5", "football/5_vs_5", 2_000_000, False, "2,000,000 steps of training here, 100,000,000 in A2PO's configuration"),
         ("football/5_vs_5", "football/5_vs_5", 10**8, False, None),
     ],
 )
-def test_what_the_published_figures_are_good_for(task, trained_on, steps, mixed, why):
-    found = reference(task, trained_on, steps, mixed=mixed)
+def test_what_the_published_figures_are_good_for(played, trained_on, steps, mixed, why):
+    found = reference(played, trained_on, steps, mixed=mixed)
     assert (found["why"], found["orientation_only"], found["figures"]) == (why, why is not None, PUBLISHED)
 
 
-def test_a_scripted_player_is_shown_as_one(engine, command):
+@pytest.mark.football
+def test_a_scripted_player_is_shown_as_one(command):
     code, out, _ = command("evaluate", "--player", "random", "--task", TASK, "--episodes", "2", "--json")
     result = json.loads(out)
     assert code == 0 and [set(episode) for episode in result["football"]["episodes"]] == [{"event", "paper"}] * 2
@@ -133,7 +124,8 @@ def test_what_the_terminal_shows(columns, monkeypatch, capsys):
     assert "orientation only: a script played here" in " ".join(out.split())
 
 
-def test_a_teams_result_and_report_hold_the_statistics(engine, policy_at, tmp_path):
+@pytest.mark.football
+def test_a_teams_result_and_report_hold_the_statistics(policy_at, tmp_path):
     policy = policy_at(tmp_path / "run", TASK, hidden_sizes=[4])
     create_run(policy.run, policy.config)
     Checkpoints(policy.run / "checkpoints").save(4096, {"step": 4096, "team": policy.team.state_dict()}, best=True)
@@ -144,7 +136,8 @@ def test_a_teams_result_and_report_hold_the_statistics(engine, policy_at, tmp_pa
     assert "Football statistics" in page and "Pass Rate %, pooled" in page and "orientation only" in page
 
 
-def test_a_real_game_is_counted_as_its_trace_says(engine):
+@pytest.mark.football
+def test_a_real_game_is_counted_as_its_trace_says():
     """Twenty seconds of the full game, played by chance with no thought but to pass."""
     found = spec_from_file_location("football_readings", Path(__file__).with_name("football_readings.py"))
     readings = module_from_spec(found)
@@ -176,3 +169,12 @@ def test_a_real_game_is_counted_as_its_trace_says(engine):
     assert {name: counted["event"][name] for name in event} == event
     assert {name: counted["paper"][name] for name in paper} == paper
     assert event["pass_attempts"] > 3 and event["opponent_owned_steps"]
+
+
+@pytest.mark.football
+def test_the_scripted_player_passes_and_scores(command):
+    """And its assists are none of the paper's: a drill ends with the goal."""
+    code, out, _ = command("evaluate", "--player", "passer", "--task", TASK, "--episodes", "4", "--num-envs", "1", "--json")
+    event, paper = (json.loads(out)["football"][kind]["table"] for kind in ("event", "paper"))
+    assert code == 0 and event["goal"]["mean"] > 0 and event["pass_rate_pooled"]["completed"] >= 4
+    assert event["assist"]["mean"] > 0 == paper["assist"]["mean"]

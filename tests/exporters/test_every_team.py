@@ -37,6 +37,11 @@ class Kind:
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def marks(self) -> list[pytest.MarkDecorator]:
+        """What it needs to be played."""
+        return [pytest.mark.football] if self.task.startswith("football/") else []
+
+    @property
     def name(self) -> str:
         return f"{self.task}-{'continuous' if self.continuous else 'discrete'}"
 
@@ -53,10 +58,11 @@ KINDS = [
     Kind("pettingzoo/mpe2.simple_speaker_listener", False, False, {"max_cycles": 12}),
     Kind("smac/3m", False, True, {"max_episode_steps": 25}),
     Kind("smacv2/terran_5_vs_5", False, True, {"max_episode_steps": 25}),
+    Kind("football/academy_3_vs_1_with_keeper", False, True, {"duration": 24}),
 ]
 NETWORKS = {"mlp": {}, "gru": {"recurrent_layers": 1, "recurrent_size": 8}}
 CASES = [
-    pytest.param(kind, algorithm, network, share, id=f"{kind.name}-{algorithm}-{name}-{sharing}")
+    pytest.param(kind, algorithm, network, share, id=f"{kind.name}-{algorithm}-{name}-{sharing}", marks=kind.marks)
     for kind in KINDS
     for algorithm in ALGORITHMS
     if not (kind.continuous and algorithm in ("qmix", "vdn"))
@@ -76,6 +82,7 @@ def spec_of(task: str, options: tuple):
         return env.spec
 
 
+@pytest.mark.football
 def test_every_family_and_kind_is_here():
     """A new family needs a representative in KINDS, one for each shape that its teams have."""
     assert {kind.task.partition("/")[0] for kind in KINDS} == set(families())

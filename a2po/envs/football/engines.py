@@ -43,7 +43,7 @@ class ThreadedEngines:
     """
 
     def __init__(self, frames: np.ndarray, num_threads: int | None = None) -> None:
-        self._frames = frames
+        self.frames = frames
         self._engines: list[Engine | None] = [None] * len(frames)
         threads = min(len(frames), num_threads or len(os.sched_getaffinity(0)))
         self._helpers = threads - 1
@@ -73,7 +73,8 @@ class ThreadedEngines:
     def restore(self, copy: int, game: Game, saved: bytes) -> None:
         """Go back to a saved game."""
         self._begin(copy, game)
-        self._engine(copy).restore(saved)
+        if saved:  # empty: it had just been lost, in a process of its own
+            self._engine(copy).restore(saved)
 
     def close(self) -> None:
         """End the threads and give the engines back. Harmless when called twice."""
@@ -95,7 +96,7 @@ class ThreadedEngines:
             seed=game.seed,
             left_agents=game.left_agents,
             right_agents=game.right_agents,
-            frame=self._frames[copy : copy + 1],
+            frame=self.frames[copy : copy + 1],
         )
 
     def _each(self, copies: Iterable[int], work: Callable[[int], None]) -> None:

@@ -21,6 +21,7 @@ from a2po.envs.football.painter import Painter
 from a2po.envs.football.picture import SIZE, picture
 from a2po.envs.football.rewards import Rewards
 from a2po.envs.football.scenarios import Scenario
+from a2po.envs.football.workers import ProcessEngines
 from a2po.envs.protocol import TaskSpec
 from a2po.envs.simple import SimpleEnv
 from a2po.errors import CheckpointError, TaskError
@@ -59,8 +60,6 @@ class Football(SimpleEnv):
         self.opponent = opponent_for(task, options.opponent, self.scenario, num_envs)
         """Who leads the right team; None: the engine."""
         self._opponents = self.opponent.agents if self.opponent else 0
-        self.frames = np.zeros(num_envs, Game(self.scenario, 0, agents, self._opponents).frame_type)
-        """[B], see ``frames``: what the copies show now."""
         self.encoder = encoder_for(self.scenario, options, agents)
         self.observer: Observer | None = None
         """Sees every step from the next ``reset`` on; None: nobody."""
@@ -72,7 +71,14 @@ class Football(SimpleEnv):
         weights = {"distance": options.distance_reward} if "shaped" in options.reward_names else {}
         self._rewards = Rewards(options.reward_names, num_envs, agents, weights=weights)
         self._games: list[Game | None] = [None] * num_envs
-        self.engines = ThreadedEngines(self.frames, num_threads)
+        self.engines: ThreadedEngines | ProcessEngines
+        kind = Game(self.scenario, 0, agents, self._opponents).frame_type
+        if options.workers == "processes":
+            self.engines = ProcessEngines(num_envs, kind, num_threads)
+        else:
+            self.engines = ThreadedEngines(np.zeros(num_envs, kind), num_threads)
+        self.frames = self.engines.frames
+        """[B], see ``frames``: what the copies show now."""
         self._build = find_library().build
         self.step_seconds, self.render_size = STEP_SECONDS, SIZE
         self.names = ("agents", opponent_name(options.opponent))
@@ -132,7 +138,7 @@ class Football(SimpleEnv):
 
     def faults(self) -> np.ndarray:
         """[B] bool: games whose engine broke."""
-        return self.lost
+        return self.lost.copy()
 
     def metrics(self) -> Mapping[str, np.ndarray]:
         """From the score."""

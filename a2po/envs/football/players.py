@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from a2po.envs.football.environment import Football
 from a2po.envs.football.frames import ACTIONS
 from a2po.envs.play import Act
 from a2po.envs.protocol import Observations, VectorEnv
@@ -32,6 +31,8 @@ AHEAD, BEHIND = 0.12, 0.2
 
 def passer(env: VectorEnv, seed: int) -> Act:
     """Runs at the goal, passes to the freest where an opponent is near, shoots from the box; without the ball, the nearest goes for it."""
+    from a2po.envs.football.environment import Football
+
     assert isinstance(env, Football)
 
     def act(observations: Observations, begun: Tensor | None) -> Tensor:

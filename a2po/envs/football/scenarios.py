@@ -89,8 +89,8 @@ def scenario(name: str) -> Scenario:
 
 
 def _scenario(name: str, values: dict[str, Any]) -> Scenario:
-    teams = {side: tuple(_player(text) for text in values.pop(side)) for side in ("left", "right")}
-    return Scenario(name=name, ball=tuple(values.pop("ball", (0.0, 0.0))), **teams, **values)
+    left, right = (tuple(_player(text) for text in values.pop(side)) for side in ("left", "right"))
+    return Scenario(name=name, ball=tuple(values.pop("ball", (0.0, 0.0))), left=left, right=right, **values)
 
 
 def _player(text: str) -> Player:

@@ -15,17 +15,12 @@ import pytest
 
 from a2po.envs.football.engine import Engine
 from a2po.envs.football.frames import ACTIONS, MIRRORED_ACTIONS, frames_of, mirrored, raw_observations
-from a2po.envs.football.library import find_library
 from a2po.envs.football.scenarios import scenario, scenarios
-from a2po.errors import DependencyError
 
 DATA = Path(__file__).parents[2] / "data" / "football"
 GAMES = json.loads((DATA / "games.json").read_text())["games"]
 
-try:
-    find_library()
-except DependencyError as error:
-    pytestmark = pytest.mark.skip(reason=str(error))
+pytestmark = pytest.mark.football
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from a2po import envs
 from a2po.envs.football.engines import Game, ThreadedEngines
-from a2po.envs.football.library import find_library
+from a2po.envs.football.environment import Football
 from a2po.envs.football.lost_games import replay
 from a2po.envs.football.scenarios import scenario
 from a2po.envs.football.workers import ProcessEngines
-from a2po.errors import DependencyError, UserError, WorkFailed
+from a2po.errors import UserError, WorkFailed
 
-try:
-    find_library()
-except DependencyError as error:
-    pytestmark = pytest.mark.skip(reason=str(error))
+pytestmark = pytest.mark.football
 
 AGENTS = 4
 GAMES = [Game(scenario("5_vs_5"), 100 + copy, AGENTS) for copy in range(4)]
@@ -208,6 +207,36 @@ def test_closing_leaves_nothing_behind(open_engines: Open) -> None:
     engines.close()
     assert all(is_gone(child) for child in children)
     assert set(os.listdir("/dev/shm")) == before[0] and len(os.listdir("/proc/self/fd")) <= len(before[1]) + 2  # the memory is still mapped
+
+
+def test_a_lost_game_is_an_invalid_episode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    drill = "football/academy_3_vs_1_with_keeper"
+    env, untouched = (envs.make(drill, 4, seed=5, num_threads=2, workers=workers) for workers in ("processes", "threads"))
+    assert isinstance(env, Football) and isinstance(env.engines, ProcessEngines) and isinstance(untouched, Football)
+    env.reset()
+    untouched.reset()
+    actions = torch.zeros(4, 3, dtype=torch.int64)
+    for step in range(12):
+        if step == 4:
+            seeds = env.episode_seeds
+            os.kill(env.engines.processes[0], signal.SIGKILL)
+        shown, expected = env.step(actions), untouched.step(actions)
+        assert shown.invalid.tolist() == shown.terminated.tolist() == [step == 4, False] * 2
+        assert torch.equal(shown.observations.obs[1::2], expected.observations.obs[1::2])
+    records = env.drain_episodes()
+    assert [(record["copy"], record["invalid"], record["length"]) for record in records] == [(0, True, 5), (2, True, 5)]
+    assert [record["seed"] for record in records] == seeds[::2].tolist()
+    assert (env.episode_seeds != seeds).tolist() == [True, False] * 2
+    assert len(list(tmp_path.glob("football-faults/*.json"))) == 2
+    state = env.state_dict()
+    env.step(actions)
+    frames = env.frames.copy()
+    untouched.load_state_dict(state)  # what was saved in one kind goes on in the other
+    untouched.step(actions)
+    assert same(untouched.frames, frames)
+    env.close()
+    untouched.close()
 
 
 SCRIPT = """
