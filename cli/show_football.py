@@ -16,8 +16,8 @@ def show_football(console: Console, football: dict[str, Any]) -> None:
     """Both definitions side by side, the published figures, and who passed to whom."""
     reference = football["reference"]
     published = _table(f"published, {reference['task']}", *PUBLISHED.values())
-    for algorithm, figures in published_rows(reference).items():
-        published.add_row(algorithm, *map(number, figures))
+    for algorithm, row in published_rows(reference).items():
+        published.add_row(algorithm, *map(number, row))
     for each in (figures(football), published):
         console.print()
         console.print(each)
