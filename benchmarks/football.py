@@ -189,7 +189,7 @@ def measure(row: Row, copies: int, repeats: int, seconds: float, stock: Stock | 
         samples["env"].append(play(env, recording, time.process_time) / copies)
         if not ends:
             samples["engine"].append(engine_alone(env, recording) / copies)
-        if stock and not ends:
+        if stock and not ends and copies == 1:  # it would take turns with itself sixteen times for nothing
             samples["stock"].append(stock.play(row, recording, env))
     env.close()
     figures = {f"{name}_us": [value / len(recording.actions) * 1e6 for value in values] for name, values in samples.items() if values}
@@ -204,7 +204,7 @@ def windows(row: Row, copies: int, repeats: int, seconds: float) -> dict[str, An
         "two processes": {"num_threads": 2, "workers": "processes"},
     }
     envs = {kind: make(row, copies, **options) for kind, options in kinds.items()}
-    trial = record(envs["one thread"], 10)
+    trial, *_ = [record(env, 10) for env in envs.values()]  # all of them, so that the next episodes are the same
     steps = max(10, int(seconds / play(envs["one thread"], trial, time.perf_counter) * 10))
     recordings = {kind: record(env, steps) for kind, env in envs.items()}
     assert len({recording.last for recording in recordings.values()}) == 1
