@@ -71,6 +71,8 @@ def play(
     from a2po.evaluation.play import play as run_play
     from a2po.evaluation.video import VideoOptions, parse_size
 
+    if random and left is not None:
+        raise UserError(f"--random and --left {left} exclude each other")
     if random and player is not None:
         raise UserError(f"--random and --player {player} exclude each other")
     options = VideoOptions(None if size is None else parse_size(size), every, fps, caption, force, render)

@@ -98,6 +98,11 @@ def show_play(result: dict[str, Any]) -> None:
         cells = [str(episode["episode"]), count(episode["length"]), number(episode["return"])]
         table.add_row(*map(escape, [*cells, *(number(episode.get(name)) for name in metrics), remark]))
     console.print(table)
+    if "football" in result:
+        from a2po.cli.show_football import figures
+
+        console.print()
+        console.print(figures(result["football"]))
     show_pairs(console, [*_options_row(result), *teammates_row(result)])
     if result["video"]:
         video = result["video"]

@@ -14,14 +14,11 @@ from a2po.evaluation.football_rows import PUBLISHED, Figure, figure_rows, passes
 
 def show_football(console: Console, football: dict[str, Any]) -> None:
     """Both definitions side by side, the published figures, and who passed to whom."""
-    table = _table("per episode", "event", "95 % interval", "paper", "95 % interval")
-    for row in figure_rows(football):
-        table.add_row(row.label, *_cells(row.event), *_cells(row.paper))
     reference = football["reference"]
     published = _table(f"published, {reference['task']}", *PUBLISHED.values())
-    for algorithm, figures in published_rows(reference).items():
-        published.add_row(algorithm, *map(number, figures))
-    for each in (table, published):
+    for algorithm, row in published_rows(reference).items():
+        published.add_row(algorithm, *map(number, row))
+    for each in (figures(football), published):
         console.print()
         console.print(each)
     console.print()
@@ -34,6 +31,14 @@ def show_football(console: Console, football: dict[str, Any]) -> None:
             ("most passes", passes_text(football)),
         ],
     )
+
+
+def figures(football: dict[str, Any]) -> Table:
+    """Both definitions side by side."""
+    table = _table("per episode", "event", "95 % interval", "paper", "95 % interval")
+    for row in figure_rows(football):
+        table.add_row(row.label, *_cells(row.event), *_cells(row.paper))
+    return table
 
 
 def _table(first: str, *numbers: str) -> Table:

@@ -16,7 +16,7 @@ from a2po.evaluation.football_results import pooled
 from a2po.evaluation.statistics import summary
 
 if TYPE_CHECKING:
-    from a2po.envs.protocol import EpisodeRecord
+    from a2po.envs.protocol import EpisodeRecord, VectorEnv
     from a2po.evaluation.contestant import Contestant
 
 
@@ -97,6 +97,13 @@ def watch(env: VectorEnv) -> None:
     """Count what football players do; other tasks need nobody who watches."""
     if env.spec.task.startswith("football/"):
         env.observer = FootballObserver()  # type: ignore[attr-defined]
+
+
+def counted(episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """``episodes`` as they are; of football, without what was counted, which comes to ``football`` for those that count."""
+    statistics = [episode[STATISTICS] for episode in episodes if STATISTICS in episode and not episode["invalid"]]
+    plain = [{name: value for name, value in episode.items() if name != STATISTICS} for episode in episodes]
+    return {"episodes": plain, **({"football": pooled(statistics)} if statistics else {})}
 
 
 def _metric(values: list[Any]) -> dict[str, Any]:

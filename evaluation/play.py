@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from a2po.config import DEFAULT_TASK
 from a2po.errors import UserError, WorkFailed, at_least, require
-from a2po.evaluation.measure import watch
+from a2po.evaluation.measure import counted, watch
 from a2po.evaluation.opponents import opponent_options
 from a2po.evaluation.task_choice import options_to_play, plain_options, task_to_play
 from a2po.evaluation.video import VideoOptions, check_video
@@ -102,6 +102,8 @@ def play(
             begin = time.perf_counter()
             contestant.check_fits(env.spec)
             watch(env)
+            if hasattr(env, "names"):  # in its pictures, of both sides
+                env.names = (str(contestant.origin["run"] or contestant.policy), env.names[1])
             seated = contestant.seated(env.spec)
             act = contestant.act(env, seed, deterministic=deterministic)
             tally, filmed = _play(env, act, episodes, steps, path, options, progress)
@@ -113,7 +115,7 @@ def play(
         **contestant.origin,
         **{"task": name, "task_options": env_options, "options_given": given},
         **{"teammates": seated, "seed": seed, "wall_time_s": wall_time_s},
-        "episodes": tally.episodes,
+        **counted(tally.episodes),
         "video": filmed,
     }
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from a2po.bots.football.stock import _folder
 from a2po.envs.football.library import find_library
-from a2po.errors import DependencyError
+from a2po.errors import DependencyError, require
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +36,13 @@ def football_bundle(engine, policy_at, build, tmp_path_factory):
 def five(football_bundle):
     """Four recurrent agents of 5_vs_5."""
     return football_bundle("5_vs_5", recurrent_layers=1, recurrent_size=8, hidden_sizes=(16,))
+
+
+@pytest.fixture(scope="session")
+def gfootball(engine) -> None:
+    """gfootball's Python is there, and what it imports."""
+    try:
+        require("gfootball's Python", cv2="football", absl="football", six="football")
+        _folder()
+    except DependencyError as error:
+        pytest.skip(str(error))

@@ -36,7 +36,7 @@ def _run() -> None:
     flags.DEFINE_integer("episodes", None, "End after so many episodes.", lower_bound=1)
     flags.DEFINE_integer("seed", None, "Of the engine's seeds.", lower_bound=0)
 
-    class Counted(football_env.FootballEnv):
+    class Counted(football_env.FootballEnv):  # type: ignore[misc] # its package has no types
         """Says how each episode ended."""
 
         def __init__(self, config: Any) -> None:

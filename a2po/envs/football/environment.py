@@ -196,6 +196,8 @@ class Football(SimpleEnv):
                 f"{task}: the games were saved by another build of the football engine ({state['build']}, here {self._build}); "
                 "go on with that build, or begin a new run with the trained weights (a2po train --init-from RUN)"
             )
+        if ("opponent" in state) != (self.opponent is not None):
+            raise CheckpointError(f"{task}: in the saved environment another opponent plays: go on with its option 'opponent'")
         for copy, saved in enumerate(state["games"]):
             game = self._games[copy] = self._game(int(saved["seed"]))
             self.engines.restore(copy, game, np.asarray(saved["engine"], np.uint8).tobytes())

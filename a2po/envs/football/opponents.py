@@ -79,7 +79,7 @@ class AtRandom:
         drawn = np.stack(
             [np.random.default_rng((seed, length)).random(masks.shape[1:]) for seed, length in zip(self._seeds, lengths, strict=True)]
         )
-        return MIRRORED_ACTIONS[np.where(masks, drawn, -1.0).argmax(axis=-1)]
+        return np.asarray(MIRRORED_ACTIONS[np.where(masks, drawn, -1.0).argmax(axis=-1)])
 
     def state_dict(self) -> dict[str, Any]:
         """See ``Opponent``."""
