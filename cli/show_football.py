@@ -18,7 +18,7 @@ def show_football(console: Console, football: dict[str, Any]) -> None:
     published = _table(f"published, {reference['task']}", *PUBLISHED.values())
     for algorithm, figures in published_rows(reference).items():
         published.add_row(algorithm, *map(number, figures))
-    for each in (figures(football), published):
+    for each in (counted(football), published):
         console.print()
         console.print(each)
     console.print()
@@ -33,7 +33,7 @@ def show_football(console: Console, football: dict[str, Any]) -> None:
     )
 
 
-def figures(football: dict[str, Any]) -> Table:
+def counted(football: dict[str, Any]) -> Table:
     """Both definitions side by side."""
     table = _table("per episode", "event", "95 % interval", "paper", "95 % interval")
     for row in figure_rows(football):

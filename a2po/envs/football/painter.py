@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,8 @@ class Painter:
             self._engine.picture()  # the camera is in its place from the second one on
             self._shown = game
         self._engine.restore(saved)
-        return _LIFTED[self._engine.picture()]
+        lifted: np.ndarray = _LIFTED[self._engine.picture()]
+        return lifted
 
     def close(self) -> None:
         """Give the engine back. Harmless when called twice."""
@@ -87,7 +89,7 @@ def _check_drawing() -> None:
         )
 
 
-def _function(egl: ctypes.CDLL, name: str, result: type, arguments: int) -> ctypes._CFuncPtr:
+def _function(egl: ctypes.CDLL, name: str, result: type, arguments: int) -> Callable[..., Any]:
     address = egl.eglGetProcAddress(name.encode())
     if not address:
         raise AttributeError(name)
