@@ -16,9 +16,9 @@ def show_football(console: Console, football: dict[str, Any]) -> None:
     """Both definitions side by side, the published figures, and who passed to whom."""
     reference = football["reference"]
     published = _table(f"published, {reference['task']}", *PUBLISHED.values())
-    for algorithm, figures in published_rows(reference).items():
-        published.add_row(algorithm, *map(number, figures))
-    for each in (counted(football), published):
+    for algorithm, row in published_rows(reference).items():
+        published.add_row(algorithm, *map(number, row))
+    for each in (figures(football), published):
         console.print()
         console.print(each)
     console.print()
@@ -33,7 +33,7 @@ def show_football(console: Console, football: dict[str, Any]) -> None:
     )
 
 
-def counted(football: dict[str, Any]) -> Table:
+def figures(football: dict[str, Any]) -> Table:
     """Both definitions side by side."""
     table = _table("per episode", "event", "95 % interval", "paper", "95 % interval")
     for row in figure_rows(football):

@@ -17,6 +17,7 @@ from a2po.doctor.examine import CHECKS, in_a_child
 from a2po.doctor.report import report, verdict
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(300)  # twelve processes at once, each with a large package, beside other work
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def distributions(tmp_path, monkeypatch):
 
 
 def test_here_all_is_well():
-    done = subprocess.run([sys.executable, "-m", "a2po.cli", "doctor", "--json"], capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run([sys.executable, "-m", "a2po.cli", "doctor", "--json"], capture_output=True, text=True, timeout=200, check=False)
     result = json.loads(done.stdout)
     assert done.returncode == 0 and result["passed"] and result["first"] is None, done.stdout
     assert [check["name"] for check in result["checks"]] == list(CHECKS)
@@ -66,7 +67,7 @@ def test_in_an_environment_with_numpy_alone(tmp_path):
         (packages / name).symlink_to(Path(np.__file__).parents[1] / name)
     command = [tmp_path / "venv" / "bin" / "python", "-m", "a2po.doctor"]
     environment = {**os.environ, "A2PO_FOOTBALL": str(tmp_path)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1 and not done.stderr
     lines = done.stdout.splitlines()
     assert "-      onnxruntime not installed: playing and proving exported actors needs it" in lines

@@ -109,21 +109,10 @@ class ScenarioConfig:
             for team in (self.left_team, self.right_team)
         )
         return Scenario(
-            name="stock",
-            agents=self.left_agents,
-            left=left,
-            right=right,
-            duration=self.game_duration,
-            ball=(self.ball_position[0], self.ball_position[1]),
-            left_difficulty=self.left_team_difficulty,
-            right_difficulty=self.right_team_difficulty,
-            second_half=self.second_half,
-            deterministic=self.deterministic,
-            offsides=self.offsides,
-            end_on_score=self.end_episode_on_score,
-            end_on_out_of_play=self.end_episode_on_out_of_play,
-            end_on_possession_change=self.end_episode_on_possession_change,
-        )
+            "stock", self.left_agents, left, right, self.game_duration, (self.ball_position[0], self.ball_position[1]),
+            self.left_team_difficulty, self.right_team_difficulty, self.second_half, False, self.deterministic, self.offsides,
+            self.end_episode_on_score, self.end_episode_on_out_of_play, self.end_episode_on_possession_change,
+        )  # fmt: skip
 
 
 @dataclass

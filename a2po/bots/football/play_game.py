@@ -30,13 +30,13 @@ def main() -> None:
 
 def _run() -> None:
     from absl import app, flags
-    from gfootball import play_game  # type: ignore[import-not-found]
-    from gfootball.env import football_env  # type: ignore[import-not-found]
+    from gfootball import play_game
+    from gfootball.env import football_env
 
     flags.DEFINE_integer("episodes", None, "End after so many episodes.", lower_bound=1)
     flags.DEFINE_integer("seed", None, "Of the engine's seeds.", lower_bound=0)
 
-    class Counted(football_env.FootballEnv):  # type: ignore[misc]
+    class Counted(football_env.FootballEnv):  # type: ignore[misc] # its package has no types
         """Says how each episode ended."""
 
         def __init__(self, config: Any) -> None:

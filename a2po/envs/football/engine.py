@@ -58,7 +58,6 @@ def _library(installed: Installed) -> ctypes.CDLL:
     return library
 
 
-_REMEMBERED = 3
 _idle: dict[tuple[int, int, int, bool], list[int]] = {}
 """Engines that nobody uses, by how they were opened: one takes 60 MB and cannot be freed, so the next game gets it."""
 _drawing: list[tuple[int, int]] = []
@@ -107,8 +106,7 @@ class Engine:
         assert self.frame.dtype == kind and self.frame.flags.c_contiguous
         self._pointer = self.frame.ctypes.data
         self._codes = np.zeros(left_agents + right_agents, np.int32)
-        self._setup = setup
-        self._start()
+        self._check(self._library.football_reset(self._game, ctypes.byref(setup), self._pointer))
 
     def step(self, actions: np.ndarray) -> None:
         """Play one step. ``actions``: [left agents + right agents], as in ``frames.ACTIONS``, as seen on the pitch."""
@@ -125,11 +123,6 @@ class Engine:
 
     def restore(self, saved: bytes) -> None:
         """Go back to a saved game; ``reset`` with the same scenario has been called before."""
-        # The engine remembers the last three steps. Where it has fewer, it takes over a memory the wrong way round if the right team is
-        # processed first; so it plays three steps of a game of its own before.
-        self._start()
-        for _ in range(_REMEMBERED):
-            self.step_codes(ENGINE_CODES[:1])
         self._library.football_restore(self._game, saved, len(saved), self._pointer)
 
     def picture(self) -> np.ndarray:
@@ -152,9 +145,6 @@ class Engine:
         if not self._closed:
             self._closed = True
             _idle[self._opened].append(self._game)
-
-    def _start(self) -> None:
-        self._check(self._library.football_reset(self._game, ctypes.byref(self._setup), self._pointer))
 
     def _take(self, size: int) -> bytes:
         buffer = ctypes.create_string_buffer(size)

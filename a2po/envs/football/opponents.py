@@ -79,8 +79,7 @@ class AtRandom:
         drawn = np.stack(
             [np.random.default_rng((seed, length)).random(masks.shape[1:]) for seed, length in zip(self._seeds, lengths, strict=True)]
         )
-        chosen: np.ndarray = MIRRORED_ACTIONS[np.where(masks, drawn, -1.0).argmax(axis=-1)]
-        return chosen
+        return np.asarray(MIRRORED_ACTIONS[np.where(masks, drawn, -1.0).argmax(axis=-1)])
 
     def state_dict(self) -> dict[str, Any]:
         """See ``Opponent``."""
@@ -116,8 +115,7 @@ class Exported:
         """See ``Opponent``."""
         seen = mirrored(frames)
         self._last = self._team.act(self._encoder.features(seen, self._last), self._encoder.masks(seen) if self._masked else None)
-        chosen: np.ndarray = MIRRORED_ACTIONS[self._last]
-        return chosen
+        return MIRRORED_ACTIONS[self._last]
 
     def state_dict(self) -> dict[str, Any]:
         """See ``Opponent``."""

@@ -46,8 +46,7 @@ class Painter:
             self._engine.picture()  # the camera is in its place from the second one on
             self._shown = game
         self._engine.restore(saved)
-        lifted: np.ndarray = _LIFTED[self._engine.picture()]
-        return lifted
+        return np.asarray(_LIFTED[self._engine.picture()])
 
     def close(self) -> None:
         """Give the engine back. Harmless when called twice."""

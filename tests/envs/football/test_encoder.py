@@ -10,12 +10,13 @@ the ball or its owner was then set by hand, so that penalties and the borders be
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from a2po.envs.football.encoder import ZONES, Encoder, zones
-from a2po.envs.football.frames import ACTIONS, frame_type, frames_of, mirrored, raw_observations
+from a2po.envs.football.frames import ACTIONS, STICKY, frame_type, frames_of, mirrored, raw_observations
 from a2po.errors import ObservationError
 
 STORED = {path.stem: path for path in sorted((Path(__file__).parents[2] / "data" / "football").glob("*_*.npz"))}
@@ -154,3 +155,44 @@ def test_other_team_sizes_are_refused() -> None:
         for method in (encoder.features, encoder.masks):
             with pytest.raises(ObservationError, match=r"5 against 5 with 4 agents.*with (10|3) agents"):
                 method(frames)
+
+
+BALL = {"long_pass", "high_pass", "short_pass", "shot", "dribble"}
+ALWAYS = {*ACTIONS[:9], "sprint"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "near", "allowed"),
+    [
+        ({"ball_owned_team": 0}, 0.0299, ALWAYS | BALL - {"shot"}),
+        ({"ball_owned_team": 0}, 0.0301, ALWAYS),
+        ({"ball_owned_team": -1}, 0.0299, ALWAYS | BALL - {"shot"}),
+        ({"ball_owned_team": -1, "game_mode": 5}, 0.0301, ALWAYS),
+        ({"ball_owned_team": 1}, 0.0299, ALWAYS | {"sliding"}),
+        ({"ball_owned_team": 1}, 0.0301, ALWAYS),
+        ({"ball_owned_team": 1, "held": "dribble"}, 0.0299, ALWAYS | {"release_dribble"}),
+        ({"held": "sprint"}, 0.5, ALWAYS | {"release_sprint"}),
+        ({"held": "bottom_left"}, 0.5, ALWAYS | {"release_direction"}),
+        ({"ball": 0.65}, 0.0, ALWAYS | BALL - {"long_pass", "high_pass"}),
+        ({"ball": 0.63}, 0.0, ALWAYS | BALL - {"shot"}),
+        ({"ball": 1.01}, 0.0, ALWAYS | BALL),
+        ({"ball": -0.71, "game_mode": 2}, 0.5, {"idle", "long_pass", "high_pass", "short_pass"}),
+        ({"ball": -0.69, "game_mode": 2}, 0.5, ALWAYS),
+        ({"ball": 0.91, "game_mode": 4}, 0.5, {"idle", "long_pass", "high_pass", "short_pass"}),
+        ({"ball": 0.89, "game_mode": 4}, 0.5, ALWAYS),
+        ({"ball": 0.61, "game_mode": 6}, 0.5, {"idle", "shot"}),
+        ({"ball": 0.59, "game_mode": 6}, 0.5, ALWAYS),
+    ],
+)
+def test_masks_by_hand(fields: dict[str, Any], near: float, allowed: set[str]) -> None:
+    fields = {"ball": 0.0, **fields}
+    frames = np.zeros(1, frame_type(2, 2, 1))
+    frames["left_agent_controlled_player"] = 1
+    frames["ball"][0, 0] = fields.pop("ball")
+    frames["left_team"][0, 1] = frames["ball"][0, :2] + [0, near]
+    if held := fields.pop("held", None):
+        frames["left_agent_sticky_actions"][0, 0, STICKY.index(held)] = 1
+    for name, value in fields.items():
+        frames[name] = value
+    mask = Encoder(2, 2, 1).masks(frames)[0, 0]
+    assert {action for action, may in zip(ACTIONS, mask, strict=True) if may} == allowed

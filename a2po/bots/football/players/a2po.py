@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gfootball.env import player_base  # type: ignore[import-not-found]
+from gfootball.env import player_base
 
 from a2po.bots.football.team import FootballTeam
 from a2po.errors import UserError, did_you_mean

@@ -49,7 +49,7 @@ def build(engine: Path, folder: Path, log: Path, *, jobs: int, progress: Progres
         WorkFailed: with the first error of the log.
     """
     with log.open("w", encoding="utf-8", buffering=1) as file:
-        configure = ["cmake", "-S", NATIVE, "-B", folder, "-G", "Unix Makefiles", f"-DENGINE={engine}", COMMANDS]
+        configure: list[str | Path] = ["cmake", "-S", NATIVE, "-B", folder, "-G", "Unix Makefiles", f"-DENGINE={engine}", COMMANDS]
         _run(configure, file.write, log)
         total = len(json.loads((folder / "compile_commands.json").read_text()))
         done = 0
