@@ -99,10 +99,10 @@ def show_play(result: dict[str, Any]) -> None:
         table.add_row(*map(escape, [*cells, *(number(episode.get(name)) for name in metrics), remark]))
     console.print(table)
     if "football" in result:
-        from a2po.cli.show_football import counted
+        from a2po.cli.show_football import figures
 
         console.print()
-        console.print(counted(result["football"]))
+        console.print(figures(result["football"]))
     show_pairs(console, [*_options_row(result), *teammates_row(result)])
     if result["video"]:
         video = result["video"]
