@@ -34,43 +34,40 @@ edit(scene/objects/geometry.cpp "aabb.dirty = false;" "aabb.dirty = false; Compu
 edit(scene/objects/light.cpp "aabb.dirty = false;" "aabb.dirty = false; Computed();")
 edit(scene/scene3d/node.cpp "    InvalidateSpatialData();" "    if (waiting) return;\n    waiting = true;\n    InvalidateSpatialData();")
 
-# 2. The pose halfway between two frames of an animation is always the same; every player in every tick asks for one of each joint.
+# 2. The pose halfway between two frames of an animation is always the same, and every player asks for one in every tick. The last ones of
+# every engine are kept (faster.cpp). None is asked for before all animations are complete.
 edit(utils/animation.hpp "  struct NodeAnimation {" [=[
   struct Pose {
-    Quaternion orientation;
-    Vector3 position;
+    const void *animation = nullptr;
+    int frame = 0;
     bool known = false;
+    Vector3 position;  // of the player; joints have none
+    Quaternion orientation[body_part_max];
   };
+  Pose *KeptPose(const void *animation, int frame);
 
-  struct NodeAnimation {
-    std::vector<Pose> halfway;  // by frame
-    Pose *GetHalfway(int frame) {
-      if (frame < 0 || frame > 300) return nullptr;
-      if (frame >= int(halfway.size())) halfway.resize(frame + 1);
-      return &halfway[frame];
-    }
-]=])
-edit(utils/animation.hpp "      void DirtyCache(); // hee hee" [=[
-      void DirtyCache(); // hee hee
-      void ForgetPoses() { for (auto node : nodeAnimations) node->halfway.clear(); }]=])
+  struct NodeAnimation {]=])
+edit(main.hpp "  BiasedOffsets emptyOffsets;" "  BiasedOffsets emptyOffsets;\n  std::vector<Pose> poses;")
+edit(utils/animation.cpp "    //int futureFrameOffset = 1;" [=[
+    Pose *pose = timeOffset_ms == -1 && nodeAnimations.size() <= body_part_max ? KeptPose(this, frame) : nullptr;
+    const bool known = pose && pose->known;
+    if (pose) pose->known = true;
+    int joint = -1;
+    //int futureFrameOffset = 1;]=])
 edit(utils/animation.cpp "      GetInterpolatedValues(nodeAnimation->animation, frame, orientation_pre , position_pre);" [=[
-      Pose *pose = timeOffset_ms == -1 ? nodeAnimation->GetHalfway(frame) : nullptr;
-      if (pose && pose->known) {
-        orientation = pose->orientation;
-        position = pose->position;
+      joint++;
+      if (known) {
+        orientation = pose->orientation[joint];
+        if (nodeAnimation->nodeName == player) position = pose->position;
       } else {
       GetInterpolatedValues(nodeAnimation->animation, frame, orientation_pre , position_pre);]=])
 edit(utils/animation.cpp "      position = position_pre * (1.0f - bias) + position_post * bias;" [=[
       position = position_pre * (1.0f - bias) + position_post * bias;
       if (pose) {
-        pose->orientation = orientation;
-        pose->position = position;
-        pose->known = true;
+        pose->orientation[joint] = orientation;
+        if (nodeAnimation->nodeName == player) pose->position = position;
       }
       }]=])
-edit(utils/animation.cpp "    if (frame >= frameCount) frameCount = frame + 1;" "    ForgetPoses();\n    if (frame >= frameCount) frameCount = frame + 1;")
-edit(utils/animation.cpp "    // only applies to anims starting out idle" "    ForgetPoses();")
-edit(utils/animation.cpp "    name.append(\"_mirror\");" "    ForgetPoses();\n    name.append(\"_mirror\");")
 
 # 3. What depends on the frame alone is computed once per player, not once per joint.
 set(begin_bias [=[float beginBias =
