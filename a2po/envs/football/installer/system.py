@@ -77,14 +77,15 @@ def ensure_packages(*, apt: bool, say: Callable[[str], None]) -> None:
         return
     root = os.geteuid() == 0
     command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
-    shown = " ".join(("sudo", *command))
+    sudo = shutil.which("sudo") is not None
+    shown = " ".join((*["sudo"] * sudo, *command)) + " (as root)" * (not sudo)
     if not shutil.which("apt-get"):
         raise DependencyError(
             f"the football engine is built with what Debian calls {', '.join(missing)}; "
             f"this system ({_system_name()}) has no apt-get, so install what corresponds there"
         )
-    if not root and not (apt and shutil.which("sudo")):
-        raise DependencyError(f"the football engine needs Debian packages that are missing{', and there is no sudo' * apt}: {shown}")
+    if not root and not (apt and sudo):
+        raise DependencyError(f"the football engine needs Debian packages that are missing: {shown}")
     say(f"installing Debian packages: {' '.join(missing)}")
     prefix = [] if root else ["sudo"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
