@@ -62,7 +62,7 @@ def load(package: str, extra: str = "", purpose: str = "") -> Any:
     """
     if find_spec(package) is None:
         if extra:
-            raise Found("missing", f"not installed: {purpose} needs it", f'pip install "a2po[{extra}]"')
+            raise Found("missing", f"not installed: needed for {purpose}", f'pip install "a2po[{extra}]"')
         raise Found("broken", f"the package '{package}' is not installed", "pip install --force-reinstall a2po")
     try:
         return import_module(package)

@@ -70,8 +70,8 @@ def test_in_an_environment_with_numpy_alone(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1 and not done.stderr
     lines = done.stdout.splitlines()
-    assert "-      onnxruntime not installed: playing and proving exported actors needs it" in lines
-    assert lines[lines.index("-      onnxruntime not installed: playing and proving exported actors needs it") + 1].endswith(
+    assert "-      onnxruntime not installed: needed for playing and proving exported actors" in lines
+    assert lines[lines.index("-      onnxruntime not installed: needed for playing and proving exported actors") + 1].endswith(
         '-> pip install "a2po[cpu]"'
     )
     assert any(line.startswith("ok     numpy") for line in lines)
