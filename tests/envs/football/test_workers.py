@@ -240,10 +240,11 @@ def test_a_lost_game_is_an_invalid_episode(tmp_path: Path, monkeypatch: pytest.M
 
 
 SCRIPT = """
-import sys, numpy as np
+import signal, sys, numpy as np
 from a2po.envs.football.engines import Game
 from a2po.envs.football.scenarios import scenario
 from a2po.envs.football.workers import ProcessEngines
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests in the background has it ignored
 game = Game(scenario("5_vs_5"), 1, 4)
 engines = ProcessEngines(2, game.frame_type, 2)
 engines.begin([0, 1], [game, game])
