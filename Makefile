@@ -86,7 +86,7 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(VENV)/bin/pip
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "Installing a2po and its test tools into $(VENV) (a few minutes the first time)"
 	@$(PIP) install '$(TORCH)' -c constraints.txt
-	@$(PIP) install -e '.[train,cpu,report,dev]' -c constraints.txt
+	@$(PIP) install -e '.[train,cpu,report,football,dev]' -c constraints.txt
 	@touch $@ $(VENV)/.installed-demo
 
 # Without these packages everything works but pictures, videos and the test of the JavaScript example, so a failure stops nothing.

@@ -224,20 +224,25 @@ def test_nothing_is_unpacked_elsewhere(tmp_path, kind):
 # The build.
 
 
+@pytest.fixture
+def sdist():
+    kept = library.engines_folder() / SDIST
+    if not kept.is_file():
+        pytest.skip(f"needs '{kept}', which a2po install football keeps")
+    return kept
+
+
 @needs_compiler
 @pytest.mark.football
-def test_the_first_error_is_told(tmp_path):
-    engine = tmp_path / "engine"
-    for part in ("src/ai", "src/cmake"):
-        (engine / part).mkdir(parents=True)
-    (engine / "sources.cmake").write_text("set(CORE_SOURCES src/broken.cpp)\n")
-    for name in ("broken", "ai/ai_keyboard", "game_env"):
-        (engine / "src" / f"{name}.cpp").write_text("int fine;\n" if name != "broken" else "int broken = nobody;\nint also = knows;\n")
+def test_the_first_error_is_told(sdist, tmp_path):
     if system.missing_packages():
         pytest.skip("the Debian packages are not installed")
-    with pytest.raises(WorkFailed, match=r"was not built: .*(nobody|game_env.hpp).*the whole log: .*build.log"):
+    engine = unpack(sdist, tmp_path / "source") / "third_party" / "gfootball_engine"
+    with (engine / "src" / "defines.hpp").open("a") as header:
+        header.write("#error broken on purpose\n#error and a second time\n")
+    with pytest.raises(WorkFailed, match=r"was not built: .*defines.hpp.*error.* broken on purpose \(the whole log: .*build.log\)$"):
         build(engine, tmp_path / "build", tmp_path / "build.log", jobs=1, progress=lambda *told: None)
-    assert "knows" in (tmp_path / "build.log").read_text() or "game_env.hpp" in (tmp_path / "build.log").read_text()
+    assert "and a second time" in (tmp_path / "build.log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -281,15 +286,12 @@ main()
 
 
 @pytest.fixture
-def installing(tmp_path):
+def installing(sdist, tmp_path):
     """Start the command with an engine that is ready in so many seconds; gives the process."""
-    kept = library.engines_folder() / SDIST
-    if not kept.is_file():
-        pytest.skip(f"needs '{kept}', which a2po install football keeps")
 
     def start(seconds=0.0, *arguments):
         return subprocess.Popen(
-            [sys.executable, "-c", WITH_A_READY_ENGINE, str(seconds), "install", "football", f"--sdist={kept}", *arguments],
+            [sys.executable, "-c", WITH_A_READY_ENGINE, str(seconds), "install", "football", f"--sdist={sdist}", *arguments],
             env={**os.environ, "NEW_CACHE": str(tmp_path / "cache")}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -308,15 +310,16 @@ def test_install_then_nothing_then_mend(installing, tmp_path):
     assert first["built"] and first["as_stored"] and not first["others"], errors
     folder = Path(first["folder"])
     assert names(home) == [".lock", folder.name, SDIST] and folder.name == built_folder().name
-    assert names(folder) == ["LICENSE", "data", "fonts", "installed.json", "libfootball.so"]
+    assert names(folder) == ["LICENSE", "data", "fonts", "installed.json", "libfootball.so", "python"]
     (home / "of-another-version").mkdir()
     (home / "of-another-version" / "libfootball.so").touch()
     output, errors = installing().communicate(timeout=200)
     assert "building" not in output and f"was installed already: {folder}\n" in output and "of-another-version" in output
-    shutil.rmtree(folder / "data" / "media" / "animations")
-    output, errors = installing(0, "--json").communicate(timeout=200)
-    assert "building it anew" in errors and json.loads(output.splitlines()[-1])["built"]
-    assert (folder / "data" / "media" / "animations").is_dir()
+    for part in (folder / "data" / "media" / "animations", folder / "python"):
+        shutil.rmtree(part)
+        output, errors = installing(0, "--json").communicate(timeout=200)
+        assert "building it anew" in errors and json.loads(output.splitlines()[-1])["built"]
+        assert part.is_dir()
 
 
 @pytest.mark.football

@@ -60,7 +60,7 @@ def build(engine: Path, folder: Path, log: Path, *, jobs: int, progress: Progres
             done += "Building CXX object" in line
             linking = "Linking CXX shared library" in line
             if linking or "Building CXX object" in line:
-                progress(total if linking else done - 1, total, "linking" if linking else "compiling")
+                progress(total if linking else min(done - 1, total), total, "linking" if linking else "compiling")
 
         _run(["make", "-C", folder, f"-j{jobs}"], told, log)
     return folder / "libfootball.so"

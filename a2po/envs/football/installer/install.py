@@ -24,6 +24,8 @@ ROOM = 350_000_000
 """Bytes that source, object files and the engine take together."""
 LICENCES = {"LICENSE": "LICENSE", "third_party/gfootball_engine/LICENSE": "data/LICENSE"}
 """What goes with the engine by its licence: where it lies in the source -> where here. ``fonts`` has its own."""
+PARTS = ("libfootball.so", "data", "fonts", "python")
+"""Without one of these an installation is not whole."""
 _WORK = ".build-"
 
 Say = Callable[[str], None]
@@ -75,6 +77,8 @@ def _installed(folder: Path, accept_difference: bool, say: Say) -> dict[str, Any
     if not folder.exists():
         return None
     try:
+        if lost := [part for part in PARTS if not (folder / part).exists()]:
+            raise WorkFailed(f"{' and '.join(lost)} is gone")
         return _prove(folder, accept_difference, say)
     except OtherGame:
         raise
@@ -87,6 +91,8 @@ def _make(folder: Path, sdist: Path | None, jobs: int, accept_difference: bool, 
     home, log = folder.parent, folder.with_name(f"{folder.name}.log")
     for old in (*home.glob(f"{_WORK}*"), *leftovers(home, folder.name)):  # of builds that were killed
         shutil.rmtree(old, ignore_errors=True)
+    for old in home.glob("*.log"):
+        old.unlink()
     require_room(home, ROOM)
     with tempfile.TemporaryDirectory(prefix=_WORK, dir=home, ignore_cleanup_errors=True) as work:
         source = unpack(get_source(home, sdist, say), Path(work) / "source")

@@ -2,7 +2,7 @@
 # Every game stays the same in every bit. The engine is by Bastiaan Konings (public domain) and Google (Apache License 2.0).
 
 file(REMOVE_RECURSE ${CMAKE_BINARY_DIR}/engine)
-file(COPY ${ENGINE}/src ${ENGINE}/ai.cpp ${ENGINE}/ai.hpp ${ENGINE}/sources.cmake DESTINATION ${CMAKE_BINARY_DIR}/engine)
+file(COPY ${ENGINE}/src ${ENGINE}/sources.cmake DESTINATION ${CMAKE_BINARY_DIR}/engine)
 set(ENGINE ${CMAKE_BINARY_DIR}/engine)
 
 function(edit file old new)  # replaces what must be there exactly once
