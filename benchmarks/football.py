@@ -252,7 +252,7 @@ def tables(results: dict[str, Any]) -> str:
     for row in results["rows"]:
         env, engine, stock = (statistics.median(row[key]) if key in row else None for key in ("env_us", "engine_us", "stock_us"))
         over = f"{env / engine:.3f}" if engine else ""
-        times = f"{stock / env:.2f}" + (f" (asked: {row['asked']:g})" if row["asked"] else "") if stock else ""
+        times = f"{stock / env:.2f}" + (f" (goal: {row['asked']:g})" if row["asked"] else "") if stock else ""
         cells = [f"{env:,.0f}", f"{engine:,.0f}" if engine else "", over, f"{stock:,.0f}" if stock else "", times]
         lines.append([row["scenario"], str(row["agents"]), str(row["copies"]), *cells])
     parts = [markdown(header, lines)]
@@ -265,12 +265,12 @@ def tables(results: dict[str, Any]) -> str:
             ] for row in results["threads"]
         ]  # fmt: skip
         parts.append(markdown(header, lines))
-    header = ["memory", "first engine, MB", f"each further one (asked: {ASKED_MEMORY})", "45 episodes after the first five add, MB"]
+    header = ["memory", "first engine, MB", f"each further one (goal: {ASKED_MEMORY})", "45 episodes after the first five add, MB"]
     lines = [[row["scenario"], f"{row['first']:.0f}", f"{row['further']:.1f}", f"{row['growth']:+.1f}"] for row in results["memory"]]
     parts.append(markdown(header, lines))
     made = results["provenance"]
     parts.append(
-        f"Measured on {results['cpu']}, {made['cores']} cores, load {results['load']:.1f}. Asked: environment / engine at most "
+        f"Measured on {results['cpu']}, {made['cores']} cores, load {results['load']:.1f}. Goals: environment / engine at most "
         f"{ASKED_ENGINE:g}, two threads at least {ASKED_THREADS:g}."
     )
     return "\n\n".join(parts)
