@@ -118,10 +118,13 @@ class _Enough(Exception):
 
 
 def _evaluation(config: TrainConfig, team: TeamPolicy, seconds: float) -> Evaluation:
-    """Play a greedy evaluation until its end or for a while."""
+    """Play the first episodes of a greedy evaluation, as many as play at a time, until their end or for a while."""
     episodes, steps, finished = config.run.evaluation_episodes, 0, True
-    with closing(make_env(config, episodes, stream_seed(config.seed, "evaluation"))) as env:
-        actor, begin, cpu = TeamActor(team, episodes, env.device), time.perf_counter(), time.process_time()
+    copies = min(episodes, config.env.num_envs)  # as GreedyEvaluator has it
+    turns = -(-episodes // copies)
+    with closing(make_env(config, copies, stream_seed(config.seed, "evaluation"))) as env:
+        env.reset()  # the first one may open the games, which is no part of a step
+        actor, begin, cpu = TeamActor(team, copies, env.device), time.perf_counter(), time.process_time()
 
         def tick(valid: int) -> None:
             nonlocal steps
@@ -130,12 +133,12 @@ def _evaluation(config: TrainConfig, team: TeamPolicy, seconds: float) -> Evalua
                 raise _Enough
 
         try:
-            play(env, actor, episodes, progress=tick)
+            play(env, actor, copies, progress=tick)
         except _Enough:
             finished = False
         wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
     longest = max(wall, wall / steps * env.spec.max_episode_steps)
-    return Evaluation(steps * episodes / wall, cpu / wall, wall if finished else longest, longest)
+    return Evaluation(steps * copies / wall, cpu / wall, turns * (wall if finished else longest), turns * longest)
 
 
 def memory_of_process() -> tuple[int, int]:

@@ -10,8 +10,10 @@ import torch
 
 import a2po
 from a2po.config import TrainConfig, override, resolve
+from a2po.envs.protocol import VectorEnv
 from a2po.errors import ConfigError, RunError, TaskError, UserError
 from a2po.training import plan as plan_module
+from a2po.training import probe
 from a2po.training.checkpoints import Checkpoints
 from a2po.training.counts import Counts, count
 from a2po.training.metrics import read_metrics
@@ -159,6 +161,26 @@ def test_an_evaluation_that_is_cut_short_is_taken_for_its_longest(tmp_path: Path
     config = override(small(), settings=["env.options.length=100000"])
     planned: Plan = plan(config, runs=tmp_path, probe_s=0.1)
     assert planned.time.evaluation_s is not None and planned.time.evaluation_s > 1.0
+
+
+def test_an_evaluation_is_measured_with_as_many_copies_as_it_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    measured: list[Evaluation] = []
+    make_env, evaluation = probe.make_env, probe._evaluation
+
+    def opening(config: TrainConfig, copies: int, seed: int) -> VectorEnv:
+        opened.append(copies)
+        return make_env(config, copies, seed)
+
+    def measuring(*arguments: Any) -> Evaluation:
+        measured.append(evaluation(*arguments))
+        return measured[-1]
+
+    monkeypatch.setattr(probe, "make_env", opening)
+    monkeypatch.setattr(probe, "_evaluation", measuring)
+    plan(override(small(), settings=["run.evaluation_episodes=20", "env.options.length=5"]), runs=tmp_path, probe_s=0.1)
+    assert opened == [8]  # three times eight copies play five steps
+    assert measured[0].expected_s * measured[0].steps_per_s == pytest.approx(3 * 8 * 5)
 
 
 def test_short_times_are_not_nothing() -> None:

@@ -56,7 +56,7 @@ class Football(SimpleEnv):
     ) -> None:
         self.options, self.scenario = options, _adapted(scenario, options)
         agents = options.agents or scenario.agents
-        _check_agents(task, self.scenario, agents, options)
+        _check_agents(task, scenario, self.scenario, agents)
         self.opponent = opponent_for(task, options.opponent, self.scenario, num_envs)
         """Who leads the right team; None: the engine."""
         self._opponents = self.opponent.agents if self.opponent else 0
@@ -140,6 +140,10 @@ class Football(SimpleEnv):
         """[B] bool: games whose engine broke."""
         return self.lost.copy()
 
+    def alive(self) -> np.ndarray:
+        """[B, N] bool: False for an agent whose player was sent off; then it controls nobody."""
+        return np.asarray(self.frames["left_agent_controlled_player"] >= 0)
+
     def metrics(self) -> Mapping[str, np.ndarray]:
         """From the score."""
         ours, theirs = self.frames["score"].T
@@ -221,10 +225,10 @@ def _adapted(scenario: Scenario, options: Options) -> Scenario:
     return replace(scenario if options.keeper else scenario.with_fixed_keepers(), **changes)
 
 
-def _check_agents(task: str, scenario: Scenario, agents: int, options: Options) -> None:
-    controllable = scenario.controllable("left")
+def _check_agents(task: str, scenario: Scenario, played: Scenario, agents: int) -> None:
+    controllable = played.controllable("left")
     if agents > controllable:
-        keeper = " besides the goalkeeper (option 'keeper')" if not options.keeper and scenario.name else ""
+        keeper = " besides the goalkeeper (option 'keeper')" if scenario.controllable("left") > controllable else ""
         raise TaskError(f"{task}: option 'agents' is {agents}, but only {controllable} players of the left team can be controlled{keeper}")
 
 

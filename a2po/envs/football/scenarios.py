@@ -53,9 +53,11 @@ class Scenario:
         return replace(self, left=self.right, right=self.left)
 
     def with_fixed_keepers(self) -> Scenario:
-        """The same scenario, in which goalkeepers are left to the engine."""
+        """The same scenario, in which goalkeepers are left to the engine; but not one who is all that his team has."""
 
         def fixed(team: tuple[Player, ...]) -> tuple[Player, ...]:
+            if len(team) == 1:
+                return team
             return tuple(player._replace(controllable=player.controllable and ROLES[player.role] != "GK") for player in team)
 
         return replace(self, left=fixed(self.left), right=fixed(self.right))

@@ -160,6 +160,29 @@ def test_saved_games_of_another_kind_are_refused():
             env.load_state_dict({**saved, "build": "0123"})
 
 
+@pytest.mark.parametrize("opponent", ["builtin", "random"])
+@pytest.mark.parametrize("scenario", ["1_vs_1_easy", "academy_empty_goal_close"])
+def test_a_goalkeeper_who_is_alone_is_controlled(scenario, opponent):
+    with games(scenario, 1, opponent=opponent) as env:
+        observations, player = env.reset(), RandomPlayer(env)
+        assert env.spec.num_agents == 1 and env.scenario.controllable("right") == 1
+        env.step(player(observations))
+
+
+def test_the_goalkeeper_is_offered_only_where_he_can_be_had():
+    for scenario, agents, offered in (("5_vs_5", 5, False), ("11_vs_11_kaggle", 11, True)):
+        with pytest.raises(TaskError, match="players of the left team can be controlled") as caught:
+            envs.make(f"football/{scenario}", 1, agents=agents)
+        assert ("option 'keeper'" in str(caught.value)) == offered
+
+
+def test_an_agent_whose_player_was_sent_off_is_not_alive():
+    with games("5_vs_5", 2) as env:
+        assert env.reset().alive.all()
+        env.frames["left_agent_controlled_player"][1, 2] = -1  # what the engine says from the red card on
+        assert env._show().alive.tolist() == [[True] * 4, [True, True, False, True]]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
