@@ -74,7 +74,7 @@ def test_without_a_compiler(command, tmp_path):
     assert "g++, " in said and "libsdl2-gfx-dev" in said and "has no apt-get" in said
 
 
-needs_compiler = pytest.mark.skipif(system.compiler() is None, reason="needs a C++ compiler")
+needs_compiler = pytest.mark.skipif(not system.compiler(), reason="needs a C++ compiler")
 
 
 @needs_compiler
@@ -94,6 +94,15 @@ def test_a_missing_library_is_named_by_its_package(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", os.pathsep.join((folder_of(tmp_path, "c++", "make", "cmake", "as", "ld"), str(tmp_path))))
     with pytest.raises(DependencyError, match=r": apt-get install .* libnothing-dev x-dev \(as root\)$"):
         system.ensure_packages(apt=True, say=print)
+
+
+@needs_compiler
+def test_a_compiler_behind_another_program(monkeypatch, tmp_path):
+    (tmp_path / "ccache").write_text('#!/bin/sh\nexec "$@"\n')
+    (tmp_path / "ccache").chmod(0o755)
+    monkeypatch.setattr(system, "LIBRARIES", {"libc6-dev": ("math.h", "m")})
+    monkeypatch.setenv("CXX", f"{tmp_path / 'ccache'} {' '.join(system.compiler())}")
+    assert "libc6-dev" not in system.missing_packages()
 
 
 @pytest.mark.parametrize(("platform", "name"), [("darwin", "macOS"), ("win32", "Windows")])
