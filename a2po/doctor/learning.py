@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 from pathlib import Path
 
@@ -78,4 +79,7 @@ def numba() -> Finding:
 
 
 def _has_gpu() -> bool:
+    """An NVIDIA driver is here, and the user does not hide its devices."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from a2po.doctor import examine
 from a2po.doctor.examine import CHECKS, in_a_child
 from a2po.doctor.report import report, verdict
+from a2po.envs.football.library import built_folder
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(300)  # twelve processes at once, each with a large package, beside other work
@@ -75,7 +78,7 @@ def test_in_an_environment_with_numpy_alone(tmp_path):
         '-> pip install "a2po[cpu]"'
     )
     assert any(line.startswith("ok     numpy") for line in lines)
-    assert any(line.startswith("-      football") for line in lines) and any(line.endswith("-> a2po install football") for line in lines)
+    assert any(line.startswith("-      football") for line in lines) and any(line.endswith("-> unset A2PO_FOOTBALL") for line in lines)
     assert lines[-1] == "Begin with a2po: pip install --force-reinstall a2po"
 
 
@@ -166,7 +169,22 @@ def test_a_football_engine_that_does_not_load(tmp_path, monkeypatch):
     (tmp_path / "libfootball.so").write_bytes(b"torn")
     monkeypatch.setenv("A2PO_FOOTBALL", str(tmp_path))
     finding = in_a_child("football")
-    assert finding.state == "broken" and "does not load" in finding.detail and finding.mend == "a2po install football --force"
+    assert finding.state == "broken" and "does not load" in finding.detail and finding.mend == "unset A2PO_FOOTBALL"
+    monkeypatch.delenv("A2PO_FOOTBALL")
+    monkeypatch.setenv("A2PO_CACHE", str(tmp_path / "cache"))
+    assert in_a_child("football").mend == "a2po install football"
+    shutil.copytree(tmp_path, built_folder(), ignore=shutil.ignore_patterns("cache"))
+    assert in_a_child("football").mend == "a2po install football --force"
+
+
+@pytest.mark.parametrize(("visible", "state"), [("", "works"), ("-1", "works"), ("0", "doubtful or broken")])
+def test_a_gpu_that_is_hidden_on_purpose(tmp_path, monkeypatch, visible, state):
+    if torch.cuda.device_count():
+        pytest.skip("there is a GPU that works")
+    (tmp_path / "nvidia-smi").touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert in_a_child("torch").state in state
 
 
 def test_without_opengl(monkeypatch):

@@ -85,6 +85,6 @@ def find_library() -> Installed:
     named = os.environ.get("A2PO_FOOTBALL")
     found = Installed(Path(named) if named else built_folder())
     if not found.library.is_file():
-        where = f" in '{named}', which A2PO_FOOTBALL names" if named else ""
-        raise DependencyError(f"the football engine is not installed{where}; build it with: a2po install football")
+        where = f" in '{named}', which A2PO_FOOTBALL names; unset A2PO_FOOTBALL and" if named else ";"
+        raise DependencyError(f"the football engine is not installed{where} build it with: a2po install football")
     return found

@@ -74,7 +74,7 @@ def test_without_a_compiler(command, tmp_path):
     assert "g++, " in said and "libsdl2-gfx-dev" in said and "has no apt-get" in said
 
 
-needs_compiler = pytest.mark.skipif(system.compiler() is None, reason="needs a C++ compiler")
+needs_compiler = pytest.mark.skipif(not system.compiler(), reason="needs a C++ compiler")
 
 
 @needs_compiler
@@ -94,6 +94,15 @@ def test_a_missing_library_is_named_by_its_package(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", os.pathsep.join((folder_of(tmp_path, "c++", "make", "cmake", "as", "ld"), str(tmp_path))))
     with pytest.raises(DependencyError, match=r": apt-get install .* libnothing-dev x-dev \(as root\)$"):
         system.ensure_packages(apt=True, say=print)
+
+
+@needs_compiler
+def test_a_compiler_behind_another_program(monkeypatch, tmp_path):
+    (tmp_path / "ccache").write_text('#!/bin/sh\nexec "$@"\n')
+    (tmp_path / "ccache").chmod(0o755)
+    monkeypatch.setattr(system, "LIBRARIES", {"libc6-dev": ("math.h", "m")})
+    monkeypatch.setenv("CXX", f"{tmp_path / 'ccache'} {' '.join(system.compiler())}")
+    assert "libc6-dev" not in system.missing_packages()
 
 
 @pytest.mark.parametrize(("platform", "name"), [("darwin", "macOS"), ("win32", "Windows")])
@@ -189,6 +198,8 @@ def test_another_file_is_not_unpacked(index, home, tmp_path):
         ("http://127.0.0.1:9/simple", "Connection refused"),
         ("http://127.0.0.1:{port}/none", "404"),
         ("http://no.invalid/x", ""),
+        ("127.0.0.1:{port}/simple", "unknown url type"),
+        ("http://127.0.0.1:{port}x/simple", "nonnumeric port"),
     ],
 )
 def test_without_an_index(index, home, monkeypatch, address, reason):
@@ -197,6 +208,18 @@ def test_without_an_index(index, home, monkeypatch, address, reason):
     with pytest.raises(WorkFailed, match=rf"could not be fetched \(.*{reason}.*give the file: a2po install football --sdist {SDIST}"):
         get_source(home, None, print)
     assert not list(home.iterdir())
+
+
+def test_a_certificate_that_is_gone(index, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_CERT", str(tmp_path / "gone.pem"))
+    with pytest.raises(UserError, match=r"certificate '.*gone\.pem', which is not there"):
+        fetch("gfootball", SDIST, "0", tmp_path / "got", sha256)
+
+
+def test_a_variable_of_pip_that_is_empty(monkeypatch):
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "")
+    assert "index-url" not in pip_settings()
 
 
 def test_pip_is_asked_for_its_files(tmp_path, monkeypatch):
@@ -348,13 +371,40 @@ def test_cut_short(installing, tmp_path, cut, code):
 # The proof.
 
 
+@pytest.fixture
+def linked(tmp_path):
+    """The engine that is installed, in a folder where nothing is noted."""
+    (tmp_path / "linked").mkdir()
+    for part in install.PARTS:
+        (tmp_path / "linked" / part).symlink_to(find_library().folder / part)
+    return tmp_path / "linked"
+
+
 @pytest.mark.football
-def test_another_game(monkeypatch):
-    monkeypatch.setattr(selftest, "EXPECTED", "0" * 40)
-    folder = find_library().folder
-    with pytest.raises(selftest.OtherGame, match=r"300 steps gave the game \w{12}, not 000000000000: .*rounds.*--accept-difference"):
-        install._prove(folder, False, print)
-    assert install._prove(folder, True, print)["as_stored"] is False
+def test_another_game(linked, monkeypatch):
+    """It is refused, unless it is accepted; and accepted once is enough."""
+    for module in (selftest, install):
+        monkeypatch.setattr(module, "EXPECTED", "0" * 40)
+    for prove in (install._prove, install._installed):
+        with pytest.raises(selftest.OtherGame, match=r"300 steps gave the game \w{12}, not 000000000000: .*rounds.*--accept-difference"):
+            prove(linked, False, print)
+    said = []
+    first, later = install._installed(linked, True, said.append), install._installed(linked, False, said.append)
+    assert first == later and first["as_stored"] is False
+    assert (
+        "300 steps gave the game" in said[0]
+        and said[1] == "self-test passed: the game of 300 steps is the one that was accepted, bit by bit"
+    )
+
+
+@pytest.mark.football
+def test_what_is_in_place_is_only_read(linked, home):
+    """A cache that others wrote, or in which another version is being built."""
+    (home / ".lock").mkdir(parents=True)
+    built_folder().symlink_to(linked)
+    assert install.install_football()["built"] is False
+    with pytest.raises(UserError, match="cannot be written"):
+        install.install_football(force=True)
 
 
 @pytest.mark.football
@@ -376,7 +426,9 @@ def test_no_engine(home, monkeypatch, tmp_path):
     with pytest.raises(DependencyError, match=r"not installed; build it with: a2po install football$"):
         find_library()
     monkeypatch.setenv("A2PO_FOOTBALL", str(tmp_path / "empty"))
-    with pytest.raises(DependencyError, match=r"not installed in '.*empty', which A2PO_FOOTBALL names; .*: a2po install football$"):
+    with pytest.raises(
+        DependencyError, match=r"not installed in '.*empty', which A2PO_FOOTBALL names; unset A2PO_FOOTBALL and .*: a2po install football$"
+    ):
         find_library()
 
 

@@ -13,12 +13,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
-from a2po.errors import WorkFailed
+from a2po.errors import UserError, WorkFailed
 
 PUBLIC_INDEX = "https://pypi.org/simple"
 
@@ -27,6 +28,7 @@ def fetch(project: str, name: str, sha256: str, target: Path, read_hash: Callabl
     """Write the file ``name`` of ``project`` to ``target``; gives where it came from.
 
     Raises:
+        UserError: the certificate that pip is told of is missing.
         WorkFailed: no index gives it with this hash.
     """
     told = pip_settings()
@@ -38,7 +40,7 @@ def fetch(project: str, name: str, sha256: str, target: Path, read_hash: Callabl
             with opener.open(_request(url), timeout=timeout) as answer, target.open("wb") as file:
                 while block := answer.read(1 << 20):
                     file.write(block)
-        except (URLError, LookupError, TimeoutError, ConnectionError, ssl.SSLError) as error:
+        except (URLError, LookupError, TimeoutError, ConnectionError, ssl.SSLError, HTTPException, ValueError) as error:
             reasons.append(f"{_shown(place)}: {_words(error)}")
             continue
         found = read_hash(target)
@@ -59,7 +61,7 @@ def pip_settings() -> dict[str, str]:
         if section in sections:
             sections[section][key] = str(ast.literal_eval(value))
     given = {key.removeprefix("PIP_").lower().replace("_", "-"): value for key, value in os.environ.items() if key.startswith("PIP_")}
-    return {key: value for part in (*sections.values(), given) for key, value in part.items()}
+    return {key: value for part in (*sections.values(), given) for key, value in part.items() if value}  # as pip does, none for empty
 
 
 def _places(
@@ -104,6 +106,8 @@ class _Links(HTMLParser):
 
 def _opener(told: dict[str, str]) -> OpenerDirector:
     cert = told.get("cert") or os.environ.get("REQUESTS_CA_BUNDLE")
+    if cert and not os.path.exists(cert):
+        raise UserError(f"pip is told of the certificate '{cert}', which is not there: see `pip config list` and REQUESTS_CA_BUNDLE")
     folder = cert if cert and os.path.isdir(cert) else None
     context = ssl.create_default_context(cafile=None if folder else cert, capath=folder)
     proxies = {"http": told["proxy"], "https": told["proxy"]} if told.get("proxy") else None

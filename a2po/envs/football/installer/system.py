@@ -37,15 +37,17 @@ def require_linux() -> None:
         raise DependencyError(f"the football engine builds on Linux only, and this is {system}: use a Linux machine, a container or WSL 2")
 
 
-def compiler() -> str | None:
-    """The C++ compiler that CMake would take: what CXX names, or the first that is there."""
+def compiler() -> list[str]:
+    """The C++ compiler that CMake would take: what CXX names (``ccache g++``), or the first that is there; empty if there is none."""
     named = os.environ.get("CXX", "").split()
-    return next((found for program in (*named[:1], *TOOLS["g++"]) if (found := shutil.which(program))), None)
+    if named and shutil.which(named[0]):
+        return named
+    return next(([found] for program in TOOLS["g++"] if (found := shutil.which(program))), [])
 
 
 def compiler_version() -> str:
     """The first line that the compiler says of itself."""
-    done = subprocess.run([compiler() or "c++", "--version"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*(compiler() or ["c++"]), "--version"], capture_output=True, text=True, check=False)
     return (done.stdout.splitlines() or ["unknown"])[0]
 
 
@@ -60,8 +62,8 @@ def missing_packages() -> list[str]:
     return missing
 
 
-def _links(compile_with: str, header: str, library: str, folder: str) -> bool:
-    command = [compile_with, "-x", "c++", "-", "-shared", "-fPIC", "-o", str(Path(folder) / "probe.so"), f"-l{library}"]
+def _links(compile_with: list[str], header: str, library: str, folder: str) -> bool:
+    command = [*compile_with, "-x", "c++", "-", "-shared", "-fPIC", "-o", str(Path(folder) / "probe.so"), f"-l{library}"]
     return not subprocess.run(command, input=f"#include <{header}>\n", capture_output=True, text=True, check=False).returncode
 
 
