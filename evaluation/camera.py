@@ -13,9 +13,9 @@ from torch import Tensor
 
 from a2po.envs.play import Act
 from a2po.envs.protocol import Observations, Step, VectorEnv
-from a2po.errors import TaskError, UserError, did_you_mean
+from a2po.errors import TaskError, UserError
 from a2po.evaluation.encoders import Film, open_film
-from a2po.evaluation.video import GIF_SHARE, RENDERS, VideoOptions, captioned, pictures_per_step, readable, tempo
+from a2po.evaluation.video import GIF_SHARE, VideoOptions, captioned, pictures_per_step, readable, tempo
 
 
 @dataclass
@@ -121,8 +121,6 @@ def camera(env: VectorEnv, act: Act, tally: Tally, path: Path, options: VideoOpt
         WorkFailed: the file cannot be written.
     """
     suffix = path.suffix.lower()
-    if options.render not in RENDERS:
-        raise UserError(f"render: '{options.render}' is unknown{did_you_mean(options.render, RENDERS)} (there are: {', '.join(RENDERS)})")
     if options.render == "engine":
         if not hasattr(env, "draw_by_engine"):
             raise UserError(f"render engine: '{env.spec.task}' has one kind of pictures; leave it out")

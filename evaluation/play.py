@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from a2po.config import DEFAULT_TASK
-from a2po.errors import UserError, WorkFailed, at_least, require
+from a2po.errors import UserError, WorkFailed, at_least, did_you_mean, require
+from a2po.evaluation.locate import RUNS, known_paths
 from a2po.evaluation.measure import counted, watch
 from a2po.evaluation.opponents import opponent_options
 from a2po.evaluation.task_choice import options_to_play, plain_options, task_to_play
 from a2po.evaluation.video import VideoOptions, check_video
+from a2po.files import existing
 
 if TYPE_CHECKING:
     from a2po.envs.play import Act
@@ -121,7 +123,7 @@ def play(
 
 
 def _left(left: str, bundle: Any, run: Any, player: str | None, task: str | None) -> tuple[str | None, str | None]:
-    """``left`` as (bundle, player). Raises: UserError: somebody else is to play as well."""
+    """``left`` as (bundle, player). Raises: UserError: somebody else is to play as well, or there is no such player or path."""
     for name, other in (("bundle", bundle), ("run", run), ("player", player)):
         if other is not None:
             raise UserError(f"left and {name} exclude each other: only one team can play")
@@ -130,7 +132,13 @@ def _left(left: str, bundle: Any, run: Any, player: str | None, task: str | None
     if task is None:
         return left, None
     check_task(task)
-    return (None, left) if left in scripted_players(task) else (left, None)
+    names = scripted_players(task)
+    if left in names:
+        return None, left
+    if not existing(left, RUNS).exists():
+        close = did_you_mean(left, [*names, *known_paths(RUNS, Path(left))])
+        raise UserError(f"'{task}' has no player '{left}'{close} (it has: {', '.join(names)}; or name a bundle or a run)")
+    return left, None
 
 
 def _check_arguments(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2po.errors import UserError, require
+from a2po.errors import UserError, did_you_mean, require
 from a2po.evaluation.outputs import check_output
 
 SUFFIXES = (".mp4", ".gif")
@@ -31,7 +31,11 @@ READABLE = 240
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How a video looks. What is None follows from the task and the format."""
+    """How a video looks. What is None follows from the task and the format.
+
+    Raises:
+        UserError: there is no such ``render``.
+    """
 
     size: tuple[int, int] | None = None  # width, height
     every: int | None = None  # steps from one picture to the next
@@ -39,6 +43,10 @@ class VideoOptions:
     caption: bool = True
     force: bool = False  # replace a file that is there
     render: str = "top"  # one of RENDERS
+
+    def __post_init__(self) -> None:
+        if self.render not in RENDERS:
+            raise UserError(f"render: '{self.render}' is unknown{did_you_mean(self.render, RENDERS)} (there are: {', '.join(RENDERS)})")
 
 
 def check_video(path: Path, *, force: bool) -> None:

@@ -93,3 +93,18 @@ def test_play_game_ends_and_counts(gfootball, five, tmp_path):
     wrong = run(*command, "--players", f"a2po:left_players=1,path={five}", TMPDIR=str(tmp_path))
     assert (wrong.returncode, wrong.stderr.count("Traceback")) == (2, 0)
     assert "5 against 5 players (football/5_vs_5); this game is 2 against 1" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("players", "message"),
+    [
+        ("a2po:left_players=1,path=a=b", "a path without any of : , = ;"),
+        ("a2po:left_players=one,path=b", "'a2po:left_players=one,path=b' cannot be read"),
+        ("a2po:left_players=1,path=runs/my_agent", "refuses the word 'agent'"),
+        ("lazy:left_players=9", "left_players=9: this level lets 1 players of that side be controlled"),
+    ],
+)
+def test_players_that_gfootball_cannot_take_are_told(gfootball, players, message, tmp_path):
+    command = ("-m", "a2po.bots.football.play_game", "--level", "a2po_academy_empty_goal_close", "--norender", "--episodes", "1")
+    done = run(*command, "--players", players, TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stderr.count("Traceback")) == (2, 0) and message in done.stderr

@@ -178,3 +178,27 @@ def test_the_scripted_player_passes_and_scores(command):
     event, paper = (json.loads(out)["football"][kind]["table"] for kind in ("event", "paper"))
     assert code == 0 and event["goal"]["mean"] > 0 and event["pass_rate_pooled"]["completed"] >= 4
     assert event["assist"]["mean"] > 0 == paper["assist"]["mean"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--left", "rnadom"), "has no player 'rnadom'; did you mean 'random'"),
+        (("--left", "passer", "--player", "random"), "left and player exclude each other"),
+        (("--left", "passer", "--right", "bulitin"), "has no opponent 'bulitin'; did you mean 'builtin'?"),
+        (("--left", "passer", "--render", "engin"), "render: 'engin' is unknown; did you mean 'engine'?"),
+    ],
+)
+def test_wrong_sides_of_a_game_are_told(command, arguments, words):
+    code, _, err = command("play", TASK, *arguments)
+    assert code == 2 and words in " ".join(err.split())
+
+
+@pytest.mark.football
+def test_the_left_and_the_right_side_are_the_player_and_the_opponent(command):
+    played = [command("play", TASK, *who, "--steps", "30", "--json") for who in (("--left", "passer"), ("--player", "passer"))]
+    assert [code for code, *_ in played] == [0, 0]
+    first, second = (json.loads(out)["episodes"] for _, out, _ in played)
+    assert first == second
+    code, out, _ = command("play", TASK, "--left", "passer", "--right", "random", "--steps", "5", "--json")
+    assert code == 0 and json.loads(out)["task_options"]["opponent"] == "random"

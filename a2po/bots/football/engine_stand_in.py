@@ -17,6 +17,7 @@ import numpy as np
 from a2po.envs.football.engine import PICTURE, Engine
 from a2po.envs.football.frames import ROLES, STICKY
 from a2po.envs.football.scenarios import Player, Scenario
+from a2po.errors import UserError
 
 BUTTONS = (
     "idle", "left", "top_left", "top", "top_right", "right", "bottom_right", "bottom", "bottom_left", "long_pass", "high_pass",
@@ -186,7 +187,13 @@ class GameEnv:
         self._engine = Engine(render=wanted.render, size=size, physics_steps=wanted.physics_steps_per_frame)
 
     def reset(self, config: ScenarioConfig, animations: bool) -> None:
-        """Begin a game."""
+        """Begin a game. Raises: UserError: more players are to be controlled than can be."""
+        for side, wanted, there in (
+            ("left", config.left_agents, config.controllable_left_players),
+            ("right", config.right_agents, config.controllable_right_players),
+        ):
+            if wanted > there:
+                raise UserError(f"{side}_players={wanted}: this level lets {there} players of that side be controlled")
         self.config, self._codes = config, np.zeros(config.left_agents + config.right_agents, np.int32)
         self._engine.reset(
             config.scenario(),

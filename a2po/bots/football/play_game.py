@@ -1,6 +1,6 @@
 """gfootball's own ``play_game`` on a2po's engine, with a2po's player and levels.
 
-python -m a2po.bots.football.play_game --level 5_vs_5 --norender --players "a2po:left_players=4,path=BUNDLE" --episodes 10
+python -m a2po.bots.football.play_game --level 5_vs_5 --norender --noreal_time --players "a2po:left_players=4,path=BUNDLE" --episodes 10
 
 The flags are gfootball's, and: ``--episodes``, after which it ends (by default it never does), and ``--seed``.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from a2po.bots.football.levels import register_levels
@@ -32,6 +33,7 @@ def _run() -> None:
     from absl import app, flags
     from gfootball import play_game
     from gfootball.env import football_env
+    from gfootball.env.config import count_players
 
     flags.DEFINE_integer("episodes", None, "End after so many episodes.", lower_bound=1)
     flags.DEFINE_integer("seed", None, "Of the engine's seeds.", lower_bound=0)
@@ -58,8 +60,24 @@ def _run() -> None:
                 sys.exit()
             return super().reset()
 
+    def play(arguments: Any) -> None:
+        _check_players(flags.FLAGS.players or "", count_players)
+        play_game.main(arguments)
+
     football_env.FootballEnv = Counted
-    app.run(play_game.main)
+    app.run(play)
+
+
+def _check_players(players: str, count: Callable[[str], int]) -> None:
+    """Raises: UserError: gfootball cannot read them (its ``count`` fails), or takes any word with ``agent`` in it for its own player."""
+    for player in players.split(";"):
+        try:
+            count(player)
+        except ValueError:
+            form = "NAME:left_players=4,path=BUNDLE, ';' between players, and a path without any of : , = ;"
+            raise UserError(f"--players '{player}' cannot be read; gfootball wants {form}") from None
+        if "agent" in player:
+            raise UserError(f"--players '{player}': gfootball refuses the word 'agent' anywhere in it; rename or copy what the path names")
 
 
 def _told(error: UserError) -> int:
