@@ -289,6 +289,8 @@ def test_errors_in_a_log(tmp_path, log, told):
 
 
 WITH_A_READY_ENGINE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests in the background has it ignored
 import shutil, sys, time
 from a2po.envs.football.installer import install
 from a2po.envs.football.library import find_library
