@@ -126,7 +126,11 @@ class VectorEnv(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on: tensors, arrays, numbers, strings, lists and dicts of them."""
+        """Everything that a resumed run needs to go on: tensors, arrays, numbers, strings, lists and dicts of them.
+
+        Two runs that are the same have the same state, bit for bit, but for the keys that an environment names in an attribute
+        ``opaque_state``: there an engine's bytes hold more than its state.
+        """
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -35,6 +35,8 @@ class GuardedEnv:
         if self._read("num_envs") != num_envs:
             raise Broken("interface", "env.num_envs", f"is {self._read('num_envs')!r}, not {num_envs}", "Build as many copies as asked for")
 
+        self.opaque_state: tuple[str, ...] = tuple(getattr(env, "opaque_state", ()))
+
     def _read(self, name: str) -> Any:
         try:
             return getattr(self._env, name)

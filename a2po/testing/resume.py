@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ def check_training(case: Case, algorithm: str, recurrent_layers: int) -> None:
             what = f"{name} run, {'resumed' if resume else 'from the start'}, stopped: {foreign(_cause(error))}"
             raise Broken("training", where, what, "The environment must play on whatever the actors do, and load what it saved") from error
         if env.spec.exact_state:
-            found = _first_difference(_content(runs / "whole"), _content(runs / "parts"))
+            opaque = env.opaque_state
+            found = _first_difference(_content(runs / "whole"), _content(runs / "parts"), opaque)
             if found:
                 what = f"{UPDATES} updates and {UPDATES // 2} + {UPDATES // 2} resumed ones differ in {found}"
                 raise Broken(
@@ -83,17 +84,18 @@ def _timeless(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if not key.endswith("_s")}
 
 
-def _first_difference(one: Any, other: Any, path: str = "") -> str | None:
-    """Where two trees differ, or None. Bit for bit."""
+def _first_difference(one: Any, other: Any, opaque: Sequence[str] = (), path: str = "") -> str | None:
+    """Where two trees differ, or None. Bit for bit, but for what lies under the names ``opaque``."""
     if isinstance(one, dict) and isinstance(other, dict):
         if list(one) != list(other):
             return f"{path} (other names)"
-        return next((found for key in one if (found := _first_difference(one[key], other[key], f"{path}/{key}"))), None)
+        keys = [key for key in one if key not in opaque]
+        return next((found for key in keys if (found := _first_difference(one[key], other[key], opaque, f"{path}/{key}"))), None)
     if isinstance(one, list) and isinstance(other, list):
         if len(one) != len(other):
             return f"{path} (other lengths)"
         pairs = enumerate(zip(one, other, strict=True))
-        return next((found for index, pair in pairs if (found := _first_difference(*pair, f"{path}/{index}"))), None)
+        return next((found for index, pair in pairs if (found := _first_difference(*pair, opaque, f"{path}/{index}"))), None)
     if type(one) is not type(other):
         return path
     if isinstance(one, (torch.Tensor, np.ndarray)):

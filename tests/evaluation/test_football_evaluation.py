@@ -185,7 +185,7 @@ def test_the_scripted_player_passes_and_scores(command):
     [
         (("--left", "rnadom"), "has no player 'rnadom'; did you mean 'random'"),
         (("--left", "passer", "--player", "random"), "left and player exclude each other"),
-        (("--left", "passer", "--right", "bulitin"), "has no opponent 'bulitin'; did you mean 'builtin'?"),
+        (("--left", "passer", "--right", "bulitin"), "has no opponent 'bulitin'; did you mean 'builtin'"),
         (("--left", "passer", "--render", "engin"), "render: 'engin' is unknown; did you mean 'engine'?"),
     ],
 )

@@ -49,6 +49,9 @@ class Observer(Protocol):
 class Football(SimpleEnv):
     """B games that step together and reset themselves."""
 
+    opaque_state: ClassVar[tuple[str, ...]] = ("engine",)
+    """Some hundred of a saved game's bytes were never set: they lie between numbers, and differ from engine to engine."""
+
     saved: ClassVar[tuple[str, ...]] = ("last_actions", "last_mode", "last_owner", "lost")
 
     def __init__(
@@ -182,7 +185,8 @@ class Football(SimpleEnv):
         rewards = {name: values.copy() for name, values in self._rewards.arrays.items()}
         if self.opponent:
             state["opponent"] = self.opponent.state_dict()
-        return {**state, "task": self.spec.task, "build": self._build, "games": games, "rewards": rewards}
+        shown = self.frames.view(np.float32).copy()  # not needed to go on, but what the engines' bytes mean
+        return {**state, "frames": shown, "task": self.spec.task, "build": self._build, "games": games, "rewards": rewards}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a saved state.
