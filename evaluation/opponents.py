@@ -26,7 +26,7 @@ def known_opponents(task: str) -> list[str]:
     names = opponent_names(task)
     if not names:
         having = families_with("opponent_names")
-        raise UserError(f"'{task}' has no opponents to choose from" + (f"; tasks of {' and '.join(having)} have" if having else ""))
+        raise UserError(f"'{task}' has no opponents to choose from" + (f"; tasks of {', '.join(having)} have" if having else ""))
     return names
 
 

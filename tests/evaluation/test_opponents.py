@@ -105,7 +105,7 @@ def test_tasks_without_opponents(run, command, opponent):
     code, out, err = command("evaluate", "--opponent", opponent)
     assert (
         (code, out) == (2, "")
-        and "'matrix/uneven' has no opponents to choose from; tasks of smac and smacv2 have" in err
+        and "'matrix/uneven' has no opponents to choose from; tasks of smac, smacv2, football have" in err
         and len(err.splitlines()) == 1
     )
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from a2po.envs.football.engine import PICTURE, Engine
-from a2po.envs.football.frames import ROLES, STICKY
-from a2po.envs.football.scenarios import Player, Scenario
+from a2po.envs.football.frames import STICKY
+from a2po.envs.football.scenarios import ROLES, Player, Scenario
 from a2po.errors import UserError
 
 BUTTONS = (

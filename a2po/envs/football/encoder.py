@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a2po.envs.football.frames import ACTIONS, CORNER, GOAL_KICK, PENALTY, ROLES, frame_type
+from a2po.envs.football.frames import ACTIONS, CORNER, GOAL_KICK, PENALTY, frame_type
+from a2po.envs.football.scenarios import ROLES
 from a2po.errors import ObservationError
 
 __all__ = ["NEAR", "STEPS_PER_PERIOD", "ZONES", "Encoder", "zones"]

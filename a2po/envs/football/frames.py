@@ -29,7 +29,6 @@ _MIRRORED_STICKY = np.array([4, 5, 6, 7, 0, 1, 2, 3, 8, 9])
 
 NORMAL, KICK_OFF, GOAL_KICK, FREE_KICK, CORNER, THROW_IN, PENALTY = range(7)
 """``game_mode``."""
-ROLES = ("GK", "CB", "LB", "RB", "DM", "CM", "LM", "RM", "AM", "CF")
 
 _TEAM = ("", "_direction", "_tired_factor", "_active", "_yellow_card", "_roles", "_designated_player")
 _WHOLE = ("_roles", "_designated_player", "score", "game_mode", "ball_owned_team", "ball_owned_player", "steps_left", "_controlled_player")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from a2po.envs.canvas import Canvas, Colour, Frame
-from a2po.envs.football.frames import ACTIONS, ROLES
+from a2po.envs.football.frames import ACTIONS
+from a2po.envs.football.scenarios import ROLES
 from a2po.errors import require
 
 if TYPE_CHECKING:

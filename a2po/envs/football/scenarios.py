@@ -8,10 +8,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from a2po.envs.football.frames import ROLES
 from a2po.errors import TaskError, did_you_mean
 
 MAX_PLAYERS = 11
+ROLES = ("GK", "CB", "LB", "RB", "DM", "CM", "LM", "RM", "AM", "CF")
 _PAPER = {"easy": 0.05, "medium": 0.3, "hard": 1.0}
 """A2PO's 5_vs_5 by the difficulty of both teams; a step shorter than the stock game."""
 _PAPER_DURATION = 2999

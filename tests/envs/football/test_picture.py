@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from a2po.envs.football.frames import ROLES, frame_type
+from a2po.envs.football.frames import frame_type
 from a2po.envs.football.picture import BAR, CARD, KEEPERS, OWNER, SIZE, TEAMS, WHITE, picture
+from a2po.envs.football.scenarios import ROLES
 from a2po.errors import DependencyError
 
 
