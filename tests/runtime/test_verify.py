@@ -231,7 +231,7 @@ def other_mask(model):
         (
             other_function,
             "parity",
-            "agent 'row': the graph does not compute what its weights say; outputs differ by more than 1.0e-05: logits",
+            "agent 'row': the graph does not compute what its weights say; outputs differ by more than ",
         ),
         (other_limit, "parity", "outputs differ"),
         (in_batches_of_another_size, "parity", "outputs differ"),
