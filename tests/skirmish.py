@@ -10,17 +10,8 @@ import torch
 from gymnasium.spaces import Discrete
 
 from a2po.envs import SimpleEnv, TaskSpec
-from a2po.envs.episodes import EpisodeTracker
 
 DAMAGE, BONUS, LOOKS = 0.25, 5.0, 16
-
-
-class YesOrNo(EpisodeTracker):
-    """Says ``won`` as a yes or no, as battles do."""
-
-    def finish(self, copies: np.ndarray, invalid: np.ndarray, metrics: Mapping[str, np.ndarray] | None = None) -> None:
-        sums = dict(zip(self.metrics, self.sums, strict=True))
-        super().finish(copies, invalid, {**sums, "won": sums["won"] > 0})
 
 
 class Skirmish(SimpleEnv):
@@ -65,13 +56,15 @@ class Skirmish(SimpleEnv):
             observes_ids=ids,
         )
         super().__init__(spec, num_envs, seed=seed, device=device)
-        self._tracker = YesOrNo(num_envs, seed, spec.metrics)
-        self.counts = dict(zip(spec.metrics, self._tracker.sums, strict=True))
 
     def begin(self, copy: int, random: np.random.Generator) -> None:
         """All in good health; whom enemies aim at when is chance, and repeats itself after ``LOOKS`` steps."""
         self.health[copy], self.enemies[copy], self.last_actions[copy] = 1.0, 1.0, -1
         self.aims[copy] = random.integers(0, self.health.shape[1], size=self.aims.shape[1:])
+
+    def metrics(self) -> Mapping[str, np.ndarray]:
+        """``won`` is a yes or no, as in battles."""
+        return {**self.counts, "won": self.counts["won"] > 0}
 
     def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both sides fire at once."""
