@@ -34,8 +34,13 @@ class TeamActor:
         return chosen.actions.to(self.device)
 
 
+def copies_at_once(config: TrainConfig) -> int:
+    """How many episodes of a greedy evaluation play at a time: no more than in training, for each copy may take much memory."""
+    return min(config.run.evaluation_episodes, config.env.num_envs)
+
+
 class GreedyEvaluator:
-    """``run.evaluation_episodes`` episodes, at most as many at once as in training: each copy may take much memory.
+    """``run.evaluation_episodes`` episodes, ``copies_at_once`` of them at a time.
 
     Their seeds are a fixed hash of (run seed, step, number of the episode).
     """
@@ -48,7 +53,7 @@ class GreedyEvaluator:
     def evaluate(self, step: int, progress: Callable[[int], None] | None = None) -> list[EpisodeRecord]:
         """The episodes. ``progress`` is that of ``play``."""
         episodes = self.config.run.evaluation_episodes
-        copies = min(episodes, self.config.env.num_envs)
+        copies = copies_at_once(self.config)
         if self._env is None:
             self._env = make_env(self.config, copies, self._seed)
         records: list[EpisodeRecord] = []

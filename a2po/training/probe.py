@@ -17,7 +17,7 @@ from a2po.envs.play import play
 from a2po.networks.team_policy import TeamPolicy
 from a2po.streams import stream_seed
 from a2po.training.checkpoints import serialised_size
-from a2po.training.greedy import TeamActor
+from a2po.training.greedy import TeamActor, copies_at_once
 from a2po.training.metrics import MetricsFile
 from a2po.training.runs import make_env
 from a2po.training.trainer import Trainer
@@ -120,7 +120,7 @@ class _Enough(Exception):
 def _evaluation(config: TrainConfig, team: TeamPolicy, seconds: float) -> Evaluation:
     """Play the first episodes of a greedy evaluation, as many as play at a time, until their end or for a while."""
     episodes, steps, finished = config.run.evaluation_episodes, 0, True
-    copies = min(episodes, config.env.num_envs)  # as GreedyEvaluator has it
+    copies = copies_at_once(config)
     turns = -(-episodes // copies)
     with closing(make_env(config, copies, stream_seed(config.seed, "evaluation"))) as env:
         env.reset()  # the first one may open the games, which is no part of a step
